@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The seam between virt/kvm and an architecture: what virt/kvm calls. All may sleep unless said.
+ */
+#ifndef KVM_ARCH_H
+#define KVM_ARCH_H
+
+#include <kvm/ioctl.h>
+#include <kvm/memslot.h>
+#include <kvm/routing.h>
+#include <kvm/vcpu.h>
+#include <kvm/vm.h>
+
+struct module;
+
+/* The architecture's ioctls, joined with virt/kvm's own. */
+extern const struct kvm_ioctl_table arch_dev_ioctls, arch_vm_ioctls, arch_vcpu_ioctls;
+
+/* Value of a capability that virt/kvm does not know; kvm is NULL when asked on /dev/kvm. 0: unknown. */
+long arch_check_extension(struct kvm *kvm, unsigned long cap);
+/* KVM_ENABLE_CAP that virt/kvm does not know: -EINVAL for an unknown one. */
+long arch_vm_enable_cap(struct kvm *kvm, const struct kvm_enable_cap *cap);
+long arch_vcpu_enable_cap(struct kvm_vcpu *vcpu, const struct kvm_enable_cap *cap);
+
+/* virt/kvm/main.c offers these to the architecture's module init and vendor registration. */
+int kvm_core_register(struct module *vendor);	/* creates /dev/kvm, owner vendor, turns hardware on lazily */
+void kvm_core_unregister(void);
+
+/* Virtualisation on and off on this CPU; IRQs off, no sleep. cpu_on may fail with -errno. */
+int arch_cpu_on(void);
+void arch_cpu_off(void);
+/* Suspend, reboot: after resume the time-stamp counter may have gone back. */
+void arch_resumed(void);
+
+/* VM: alloc checks the type (-EINVAL) and returns zeroed memory with struct kvm at its start. */
+struct kvm *arch_vm_alloc(unsigned long type);
+int arch_vm_init(struct kvm *kvm);
+void arch_vm_pre_destroy(struct kvm *kvm);	/* files gone, vCPUs still there: stop timers and threads */
+void arch_vm_destroy(struct kvm *kvm);		/* vCPUs, slots gone */
+void arch_vm_free(struct kvm *kvm);
+
+/* vCPU: create returns memory with struct kvm_vcpu at its start, kvm/id/idx not yet set inside. */
+int arch_vcpu_precreate(struct kvm *kvm, u32 id);	/* kvm->lock */
+struct kvm_vcpu *arch_vcpu_alloc(struct kvm *kvm);
+int arch_vcpu_init(struct kvm_vcpu *vcpu);		/* generic part is set up */
+void arch_vcpu_online(struct kvm_vcpu *vcpu);		/* visible in kvm->vcpu[] */
+void arch_vcpu_free(struct kvm_vcpu *vcpu);		/* undoes init and alloc */
+void arch_vcpu_load(struct kvm_vcpu *vcpu, int cpu);	/* preemption off; also from the scheduler */
+void arch_vcpu_put(struct kvm_vcpu *vcpu);		/* preemption off; also from the scheduler */
+/* KVM_RUN after the generic checks: 0 with exit_reason set, or -errno. */
+long arch_vcpu_run(struct kvm_vcpu *vcpu);
+bool arch_vcpu_runnable(struct kvm_vcpu *vcpu);		/* another thread may ask: hint only then */
+bool arch_vcpu_in_kernel(struct kvm_vcpu *vcpu);	/* guest CPL 0 when it was scheduled out */
+int arch_vcpu_as(const struct kvm_vcpu *vcpu);		/* address space: 1 in SMM */
+void arch_vcpu_blocking(struct kvm_vcpu *vcpu, bool blocking);
+void arch_vcpu_kick_sent(struct kvm_vcpu *vcpu);	/* nothing on x86 */
+
+/* Memory slots; kvm->slots_lock. */
+int arch_slot_prepare(struct kvm *kvm, const struct memslot *old, struct memslot *new, enum slot_change c);
+void arch_slot_commit(struct kvm *kvm, const struct memslot *old, struct memslot *new, enum slot_change c);
+void arch_slot_free(struct kvm *kvm, struct memslot *slot);
+/* A slot is being deleted or moved: nothing of it may stay mapped. */
+void arch_slot_flush(struct kvm *kvm, struct memslot *slot);
+
+/* MMU notifier and dirty log; mmu_lock is taken by them. unmap/age return whether a TLB flush is due. */
+bool arch_mmu_unmap(struct kvm *kvm, const struct gfn_range *r);	/* mmu_lock held for write by the caller */
+bool arch_mmu_age(struct kvm *kvm, const struct gfn_range *r, bool clear); /* likewise; returns young */
+void arch_mmu_release(struct kvm *kvm);			/* the mm goes away: drop every mapping */
+/* Write-protect (or clear D bits of) the frames slot->base + first + bits of mask; mmu_lock write-held. */
+void arch_mmu_protect(struct kvm *kvm, struct memslot *slot, u64 first, unsigned long mask);
+
+/* Interrupts. */
+bool arch_has_irqchip(const struct kvm *kvm);		/* in-kernel PIC/IOAPIC or split */
+/* -EINVAL for an entry that this machine cannot have. */
+int arch_irq_route_set(struct kvm *kvm, struct irq_route *out, const struct kvm_irq_routing_entry *in);
+/* After the table was replaced. */
+void arch_irq_routes_changed(struct kvm *kvm);
+
+#endif
