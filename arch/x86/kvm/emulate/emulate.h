@@ -114,7 +114,7 @@ enum emu_sysreg {		/* EMU_CR0 + n, EMU_DR0 + n are register n */
 /* Kind of memory access, or-ed. User or supervisor follows ctx->cpl unless EMU_ACC_SYSTEM. */
 #define EMU_ACC_WRITE	1u	/* otherwise a read */
 #define EMU_ACC_RMW	2u	/* a read before a write of the same bytes: check and report as a write */
-#define EMU_ACC_PROBE	4u	/* only check; the buffer is not touched. A machine may check less than all */
+#define EMU_ACC_PROBE	4u	/* only check; no byte moves and buf may be 0 */
 #define EMU_ACC_SYSTEM	8u	/* implicit supervisor access: descriptor tables, TSS */
 
 enum emu_fpu_op {		/* index: register number; image: bytes as in memory, little endian */
