@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Debug registers and KVM_SET_GUEST_DEBUG (debug.c). The guest's DR0-3 live in state.dr[] and go into the
+ * registers only when DR7 (the guest's or user space's) has a breakpoint enabled, or the guest touches them.
+ */
+#ifndef KVM_X86_DEBUG_H
+#define KVM_X86_DEBUG_H
+
+#include <kvm/types.h>
+
+struct x86_vcpu;
+
+u64 dr_get(struct x86_vcpu *v, unsigned int nr);			/* nr 0..3, 6, 7 (4, 5 resolved by the caller) */
+bool dr_set(struct x86_vcpu *v, unsigned int nr, u64 val);		/* false: #GP */
+void debug_enter(struct x86_vcpu *v);	/* preemption off, before entry: registers where needed */
+void debug_exit(struct x86_vcpu *v);	/* after exit: DR0-3, DR6 back, the host's own breakpoints */
+void debug_intercepts(struct x86_vcpu *v);	/* recomputes exception_bitmap, ICPT_DR, effective_dr7 */
+
+#endif
