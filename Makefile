@@ -2,7 +2,8 @@
 # What a person types; `make help` explains. Everything built lands under build/.
 KDIR	?= $(firstword $(wildcard /lib/modules/$(shell uname -r)/build) $(shell tools/lab/setup --kdir 6.1 2>/dev/null))
 BUILD	?= $(CURDIR)/build/modules
-KREL	= $(or $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null),$(notdir $(KDIR)))
+# UTS_RELEASE is what the kernel calls itself; include/config/kernel.release of Debian's headers is not
+KREL	= $(or $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null),$(notdir $(KDIR)))
 W	?= 1
 SRC_DIRS := Kbuild include virt arch
 

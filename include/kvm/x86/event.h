@@ -8,6 +8,8 @@
 #define KVM_X86_EVENT_H
 
 #include <kvm/types.h>
+#include <linux/elf.h>
+#undef EV_NONE		/* ELF's, which everything that includes linux/module.h has */
 
 /* As VMX's interruption type and SVM's EVENTINJ type encode them (SDM 25.8.3); NONE is our own. */
 enum event_type {
