@@ -7,18 +7,30 @@
 #define KVM_TYPES_H
 
 #include <linux/types.h>
+#include <linux/kvm_types.h>
 #include <linux/mm.h>
 
 struct kvm;
 struct kvm_vcpu;
 
 /* Guest virtual, guest physical, host virtual, host physical; frame numbers of the physical ones. */
-typedef struct { u64 v; } gva_t;
-typedef struct { u64 v; } gpa_t;
-typedef struct { u64 v; } gfn_t;
-typedef struct { unsigned long v; } hva_t;
-typedef struct { u64 v; } hpa_t;
-typedef struct { u64 v; } hfn_t;
+typedef struct { u64 v; } kvm_gva_t;
+typedef struct { u64 v; } kvm_gpa_t;
+typedef struct { u64 v; } kvm_gfn_t;
+typedef struct { unsigned long v; } kvm_hva_t;
+typedef struct { u64 v; } kvm_hpa_t;
+typedef struct { u64 v; } kvm_hfn_t;
+
+/*
+ * Newer kernels' linux/kvm.h brings in linux/kvm_types.h, which has plain integers under these names. So it
+ * is read first, and the names mean ours from here on.
+ */
+#define gva_t	kvm_gva_t
+#define gpa_t	kvm_gpa_t
+#define gfn_t	kvm_gfn_t
+#define hva_t	kvm_hva_t
+#define hpa_t	kvm_hpa_t
+#define hfn_t	kvm_hfn_t
 
 #define GVA(x)	((gva_t){ (x) })
 #define GPA(x)	((gpa_t){ (x) })
