@@ -26,6 +26,7 @@ bool events_wake(struct x86_vcpu *v);		/* has something that ends a halt; any th
 /* vcpu.c */
 enum outcome vcpu_apic_events(struct x86_vcpu *v);	/* commits INIT and SIPI */
 /* cpuid.c */
+void cpuid_vcpu_init(struct x86_vcpu *v);	/* no table yet: v->cap allows what we support */
 void cpuid_vcpu_free(struct x86_vcpu *v);
 int cpuid_module_init(void);			/* host and vendor capabilities are known: what guests may have */
 bool cpuid_supports(u32 function, u32 index, int reg, unsigned int bit);	/* of the supported set; reg 0 eax .. 3 edx */

@@ -128,6 +128,9 @@ struct x86_vcpu {
 	void *emu;				/* emulator context; emulate.c */
 	u8 fail_count;				/* emulation failures in a row */
 	u64 lastrun_tsc;
+	int last_cpu;				/* vcpu.c: where it was loaded last, -1: never */
+	bool initialised;			/* vcpu.c: arch_vcpu_init() went through */
+	bool in_kernel;				/* CPL was 0 when it was preempted; others read it */
 };
 
 static inline struct x86_vcpu *x86_vcpu(const struct kvm_vcpu *vcpu)
@@ -211,7 +214,8 @@ enum outcome guest_set_cr3(struct x86_vcpu *v, u64 val);
 enum outcome guest_set_cr4(struct x86_vcpu *v, u64 val);
 enum outcome guest_set_cr8(struct x86_vcpu *v, u64 val);
 enum outcome guest_set_xcr(struct x86_vcpu *v, u32 nr, u64 val);
-bool efer_ok(struct x86_vcpu *v, u64 efer);
+bool efer_ok(struct x86_vcpu *v, u64 efer);	/* may the guest write this value now? */
+void efer_set(struct x86_vcpu *v, u64 efer);	/* after efer_ok(): keeps LMA as it is, tells the MMU */
 
 /* The instruction of the last exit is done: RIP goes past it (decoding it if hardware did not say). */
 enum outcome skip_insn(struct x86_vcpu *v);
