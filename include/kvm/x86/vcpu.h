@@ -215,7 +215,6 @@ enum outcome guest_set_cr4(struct x86_vcpu *v, u64 val);
 enum outcome guest_set_cr8(struct x86_vcpu *v, u64 val);
 enum outcome guest_set_xcr(struct x86_vcpu *v, u32 nr, u64 val);
 bool efer_ok(struct x86_vcpu *v, u64 efer);	/* may the guest write this value now? */
-void efer_set(struct x86_vcpu *v, u64 efer);	/* after efer_ok(): keeps LMA as it is, tells the MMU */
 
 /* The instruction of the last exit is done: RIP goes past it (decoding it if hardware did not say). */
 enum outcome skip_insn(struct x86_vcpu *v);
