@@ -10,6 +10,7 @@
 #include <asm/mce.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
+#include <asm/traps.h>
 #include <kvm/x86/ioctls.h>
 #include <kvm/x86/machine.h>
 #include "msr.h"

@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
+#include <asm/traps.h>
 #include <kvm/x86/clock.h>
 #include <kvm/x86/fpu.h>
 #include <kvm/x86/handlers.h>

@@ -4,7 +4,7 @@
  * kvm->srcu, a writer replaces it under kvm->lock and frees the old one after a grace period. The local APIC's
  * MSRs (800H-8FFH) are never filtered.
  */
-#include <linux/overflow.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <kvm/x86/ioctls.h>
@@ -58,7 +58,7 @@ void msr_filter_free(struct x86_vm *vm)
 	RCU_INIT_POINTER(vm->msr_filter, NULL);
 }
 
-static int add_range(struct msr_filter *f, const struct kvm_msr_filter_range *in)
+static int filter_add(struct msr_filter *f, const struct kvm_msr_filter_range *in)
 {
 	struct filter_range *r = &f->range[f->n];
 	size_t bytes = BITS_TO_LONGS((u64)in->nmsrs) * sizeof(long);
@@ -89,7 +89,7 @@ static struct msr_filter *filter_build(const struct kvm_msr_filter *in)
 		return ERR_PTR(-ENOMEM);
 	f->default_allow = !(in->flags & KVM_MSR_FILTER_DEFAULT_DENY);
 	for (i = 0; i < KVM_MSR_FILTER_MAX_RANGES && !err; i++)
-		err = add_range(f, &in->ranges[i]);
+		err = filter_add(f, &in->ranges[i]);
 	/* A filter that denies everything cannot be meant: the guest would not run. */
 	if (!err && !f->n && !f->default_allow)
 		err = -EINVAL;
