@@ -22,14 +22,27 @@ long arch_check_extension(struct kvm *kvm, unsigned long cap);
 long arch_vm_enable_cap(struct kvm *kvm, const struct kvm_enable_cap *cap);
 long arch_vcpu_enable_cap(struct kvm_vcpu *vcpu, const struct kvm_enable_cap *cap);
 
-/* virt/kvm/main.c offers these to the architecture's module init and vendor registration. */
-int kvm_core_register(struct module *vendor);	/* creates /dev/kvm, owner vendor, turns hardware on lazily */
+/* kvm.ko's module_init() and module_exit() are in virt/kvm/main.c and call these. */
+int arch_module_init(void);
+void arch_module_exit(void);
+
+/*
+ * virt/kvm/main.c offers these to vendor registration. register turns virtualisation on for every online CPU (the
+ * error of arch_cpu_on() is its own), follows CPU hotplug, suspend and reboot from then on, and creates /dev/kvm,
+ * whose open files hold the vendor module, as every VM does.
+ */
+int kvm_core_register(struct module *vendor);
 void kvm_core_unregister(void);
+/* Virtualisation was turned off under the guests' feet (reboot): faults of its instructions are to be ignored. */
+extern bool kvm_going_down;
 
 /* Virtualisation on and off on this CPU; IRQs off, no sleep. cpu_on may fail with -errno. */
 int arch_cpu_on(void);
 void arch_cpu_off(void);
-/* Suspend, reboot: after resume the time-stamp counter may have gone back. */
+/*
+ * After a suspend, when this CPU is on again and before any thread runs: the time-stamp counter may have gone back.
+ * IRQs off, the only CPU that is online: kvm_vms is walked without kvm_vms_lock, nothing may sleep.
+ */
 void arch_resumed(void);
 
 /* VM: alloc checks the type (-EINVAL) and returns zeroed memory with struct kvm at its start. */
@@ -40,22 +53,31 @@ void arch_vm_destroy(struct kvm *kvm);		/* vCPUs, slots gone */
 void arch_vm_free(struct kvm *kvm);
 
 /* vCPU: create returns memory with struct kvm_vcpu at its start, kvm/id/idx not yet set inside. */
-int arch_vcpu_precreate(struct kvm *kvm, u32 id);	/* kvm->lock */
+/* kvm->lock is held from precreate to init; online runs without it, before the VMM has the file. */
+int arch_vcpu_precreate(struct kvm *kvm, u32 id);
 struct kvm_vcpu *arch_vcpu_alloc(struct kvm *kvm);
 int arch_vcpu_init(struct kvm_vcpu *vcpu);		/* generic part is set up */
 void arch_vcpu_online(struct kvm_vcpu *vcpu);		/* visible in kvm->vcpu[] */
 void arch_vcpu_free(struct kvm_vcpu *vcpu);		/* undoes init and alloc */
 void arch_vcpu_load(struct kvm_vcpu *vcpu, int cpu);	/* preemption off; also from the scheduler */
 void arch_vcpu_put(struct kvm_vcpu *vcpu);		/* preemption off; also from the scheduler */
-/* KVM_RUN after the generic checks: 0 with exit_reason set, or -errno. */
+/*
+ * KVM_RUN after the generic checks, loaded, in kvm->srcu (vcpu->srcu_idx; left for the time in the guest) and with
+ * the VMM's signal mask: 0 with exit_reason set, or -errno.
+ */
 long arch_vcpu_run(struct kvm_vcpu *vcpu);
-bool arch_vcpu_runnable(struct kvm_vcpu *vcpu);		/* another thread may ask: hint only then */
+bool arch_vcpu_runnable(struct kvm_vcpu *vcpu);		/* no sleeping; another thread may ask: hint only then */
 bool arch_vcpu_in_kernel(struct kvm_vcpu *vcpu);	/* guest CPL 0 when it was scheduled out */
 int arch_vcpu_as(const struct kvm_vcpu *vcpu);		/* address space: 1 in SMM */
 void arch_vcpu_blocking(struct kvm_vcpu *vcpu, bool blocking);
 void arch_vcpu_kick_sent(struct kvm_vcpu *vcpu);	/* nothing on x86 */
 
-/* Memory slots; kvm->slots_lock. */
+/*
+ * Memory slots; kvm->slots_lock. old is NULL for SLOT_CREATE, new for SLOT_DELETE. For SLOT_MOVE and SLOT_FLAGS new
+ * starts as a copy of old, arch pointer included; prepare may give it another arch, and then old's is freed by
+ * arch_slot_free() after commit. prepare is the last step that may fail and undoes itself then. The new slot is
+ * visible, and no reader of the old set is left, when commit is called.
+ */
 int arch_slot_prepare(struct kvm *kvm, const struct memslot *old, struct memslot *new, enum slot_change c);
 void arch_slot_commit(struct kvm *kvm, const struct memslot *old, struct memslot *new, enum slot_change c);
 void arch_slot_free(struct kvm *kvm, struct memslot *slot);

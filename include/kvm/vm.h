@@ -37,6 +37,7 @@ struct kvm {
 	struct srcu_struct srcu;		/* readers of slots and buses */
 	struct srcu_struct irq_srcu;		/* readers of routing and ack notifiers */
 	struct memslots __rcu *slots[KVM_ADDRESS_SPACES];
+	struct memslot *leaving;		/* mmu_lock; out of the set but maybe still mapped */
 	struct xarray slot_ids[KVM_ADDRESS_SPACES];	/* slots_lock */
 	u64 slots_generation;			/* slots_lock; read by READ_ONCE */
 	struct io_bus __rcu *bus[BUS_COUNT];
@@ -69,11 +70,15 @@ struct kvm {
 	struct kvm_vcpu *vcpu[KVM_MAX_VCPUS];	/* by index, in order of creation */
 	u32 max_vcpu_id;			/* lock; 0: KVM_MAX_VCPU_ID */
 	u32 dirty_protect;			/* KVM_DIRTY_LOG_* flags enabled; slots_lock */
-	unsigned int halt_poll_ns;		/* ceiling for this VM */
+	unsigned int halt_poll_ns;		/* ceiling for this VM, if halt_poll_set: KVM_CAP_HALT_POLL */
+	bool halt_poll_set;
+	u32 yield_next;				/* where the search for a vCPU to yield to goes on; a hint */
+	atomic_t noncoherent_dma;		/* assigned devices whose DMA does not snoop caches */
 	bool dead;				/* the host gave up on it: every ioctl gives EIO */
 	struct vm_stats stat;
 	char stats_id[48];
 	struct dentry *debugfs;
+	struct module *vendor;			/* held while the VM lives */
 };
 
 extern struct list_head kvm_vms;
@@ -87,6 +92,8 @@ void kvm_put(struct kvm *kvm);		/* may sleep */
 	     ((v) = (kvm)->vcpu[i], true); i++)
 
 struct kvm_vcpu *kvm_vcpu_by_id(struct kvm *kvm, u32 id);
+/* The host gives up on the VM: no vCPU enters the guest again, every ioctl gives EIO. Any context but IRQs off. */
+void kvm_kill(struct kvm *kvm);
 
 /*
  * mmu_lock held: must a fault that read notifier_seq as seq before it looked up hva start again?
