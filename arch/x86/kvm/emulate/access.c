@@ -38,7 +38,7 @@ static bool type_allows(const struct emu_seg *s, bool write)
 	return write ? !code && rw : !code || rw;
 }
 
-static bool limit_allows(const struct emu_seg *s, u32 off, unsigned int len)
+bool emu_limit_ok(const struct emu_seg *s, u32 off, unsigned int len)
 {
 	u64 last = (u64)off + len - 1;
 
@@ -62,7 +62,7 @@ enum emu_result emu_linear(struct emu_ctx *ctx, enum emu_segreg seg, u64 ea, uns
 		return EMU_DONE;
 	}
 	s = emu_seg(ctx, seg);
-	if ((emu_is_prot(ctx) && !type_allows(s, write)) || !limit_allows(s, ea, len))
+	if ((emu_is_prot(ctx) && !type_allows(s, write)) || !emu_limit_ok(s, ea, len))
 		return emu_fault(ctx, vec, true, 0);
 	*la = (u32)(s->base + ea);
 	return EMU_DONE;

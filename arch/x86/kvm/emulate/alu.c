@@ -159,7 +159,7 @@ enum emu_result op_cmpxchg8b(struct emu_run *r)
 	if (!r->insn->lock)
 		return emu_operand_access(r, 0, new, size, EMU_ACC_WRITE);
 	res = emu_linear(ctx, r->insn->seg, r->ea, size, true, &la);
-	return res ? res : ctx->ops->cmpxchg(ctx, la, old, new, size);
+	return res ? res : ctx->ops->cmpxchg(ctx, la, old, new, size, 0);
 }
 
 /* Write a double-width product or a quotient and remainder: AX for bytes, rDX:rAX otherwise. */
@@ -231,7 +231,7 @@ static void get_pair(struct emu_run *r, u64 *lo, u64 *hi)
 }
 
 /* Unsigned division of hi:lo; false if the quotient does not fit. */
-static bool do_div(u64 hi, u64 lo, u64 d, unsigned int size, u64 *q, u64 *rem)
+static bool divide(u64 hi, u64 lo, u64 d, unsigned int size, u64 *q, u64 *rem)
 {
 	if (hi >= d)
 		return false;
@@ -250,7 +250,7 @@ enum emu_result op_div(struct emu_run *r)
 	u64 lo, hi, q, rem;
 
 	get_pair(r, &lo, &hi);
-	if (!do_div(hi, lo, r->src.val, r->src.size, &q, &rem))
+	if (!divide(hi, lo, r->src.val, r->src.size, &q, &rem))
 		return emu_fault(r->ctx, VEC_DE, false, 0);
 	put_pair(r, q, rem);
 	return EMU_DONE;
@@ -270,7 +270,7 @@ enum emu_result op_idiv(struct emu_run *r)
 	}
 	if (negd)
 		d = -d & m;
-	if (!do_div(hi, lo, d, size, &q, &rem))
+	if (!divide(hi, lo, d, size, &q, &rem))
 		return emu_fault(r->ctx, VEC_DE, false, 0);
 	if (q > (m >> 1) + (neg != negd))
 		return emu_fault(r->ctx, VEC_DE, false, 0);

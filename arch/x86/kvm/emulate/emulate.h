@@ -186,7 +186,7 @@ struct emu_ops {
 	enum emu_result (*mem)(struct emu_ctx *ctx, u64 la, void *buf, unsigned int len, unsigned int acc);
 	/* Atomic compare and exchange of 1..16 bytes; EMU_RETRY when memory no longer holds *old. */
 	enum emu_result (*cmpxchg)(struct emu_ctx *ctx, u64 la, const void *old, const void *new,
-				   unsigned int len);
+				   unsigned int len, unsigned int acc /* 0 or EMU_ACC_SYSTEM */);
 	void (*get_seg)(struct emu_ctx *ctx, enum emu_segreg n, struct emu_seg *seg);
 	void (*set_seg)(struct emu_ctx *ctx, enum emu_segreg n, const struct emu_seg *seg);
 	void (*get_dt)(struct emu_ctx *ctx, bool idt, struct emu_dt *dt);
@@ -233,6 +233,7 @@ struct emu_ctx {
 	u64 db_hits;		/* DR6 bits of a #DB trap due after this instruction (BS, BT, B0-B3) */
 	struct emu_fault fault;
 	/* the library's */
+	bool switched;		/* a task switch took place: a fault belongs to the new task */
 	u16 seg_valid;		/* bit n: seg[n] is loaded; the caller clears it to have segments read again */
 	struct emu_seg seg[EMU_NR_SEGS];
 	struct emu_insn insn;

@@ -122,6 +122,8 @@ static void place(struct emu_run *r, struct emu_opnd *o, unsigned int code)
 		break;
 	case K_I:
 	case K_IS:
+		if (SCLASS(code) == S_Z)	/* sign-extended to the operand, not cut to the immediate */
+			o->size = in->opsize;
 		o->val = (o == &r->src2 && KIND(r->row->src) == K_I ? in->imm2 : in->imm) & emu_mask(o->size);
 		break;
 	case K_J:
@@ -157,7 +159,7 @@ static enum emu_result store(struct emu_run *r, struct emu_opnd *o)
 	if (o->mem && r->locked) {
 		res = emu_linear(ctx, r->insn->seg, r->ea, o->size, true, &la);
 		if (res == EMU_DONE)
-			res = ctx->ops->cmpxchg(ctx, la, &o->was, &o->val, o->size);
+			res = ctx->ops->cmpxchg(ctx, la, &o->was, &o->val, o->size, 0);
 		return res;
 	}
 	if (o->mem)
@@ -251,6 +253,7 @@ enum emu_result emu_execute(struct emu_ctx *ctx)
 	ctx->why = EMU_WHY_NONE;
 	ctx->db_hits = 0;
 	ctx->stop = false;
+	ctx->switched = false;
 	if (!r.row || ctx->insn.mode != ctx->mode)
 		return emu_unhandled(ctx, EMU_WHY_OPCODE);
 	snap(&r);
@@ -259,7 +262,8 @@ enum emu_result emu_execute(struct emu_ctx *ctx)
 		r.next = (u32)r.next;
 	res = run(&r);
 	if (res != EMU_DONE) {
-		restore(&r);
+		if (!ctx->switched)
+			restore(&r);
 		if (res != EMU_RETRY)
 			ctx->db_hits = 0;
 		return res;

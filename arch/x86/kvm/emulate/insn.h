@@ -32,6 +32,7 @@
 #define C0_EM		(1ull << 2)
 #define C0_TS		(1ull << 3)
 #define C0_AM		(1ull << 18)
+#define C0_PG		(1ull << 31)
 #define C4_VME		(1ull << 0)
 #define C4_PVI		(1ull << 1)
 #define C4_TSD		(1ull << 2)
@@ -206,6 +207,7 @@ static inline s64 emu_sext(u64 v, unsigned int size)
 const struct emu_seg *emu_seg(struct emu_ctx *ctx, enum emu_segreg n);
 void emu_put_seg(struct emu_ctx *ctx, enum emu_segreg n, const struct emu_seg *seg);
 bool emu_canonical(struct emu_ctx *ctx, u64 la);
+bool emu_limit_ok(const struct emu_seg *s, u32 off, unsigned int len);
 enum emu_result emu_linear(struct emu_ctx *ctx, enum emu_segreg seg, u64 ea, unsigned int len, bool write,
 			   u64 *la);
 /* Access through a segment; align: 0 or the alignment that #AC wants. */
@@ -231,9 +233,11 @@ enum emu_result emu_io_allowed(struct emu_ctx *ctx, u16 port, unsigned int size)
 /* far.c */
 enum emu_result emu_load_seg(struct emu_ctx *ctx, enum emu_segreg n, u16 sel);
 enum emu_result emu_read_desc(struct emu_ctx *ctx, u16 sel, u8 vec, u64 *desc, u64 *addr);
-enum emu_result emu_desc_access(struct emu_ctx *ctx, u64 addr, u64 *desc, u64 set);
+enum emu_result emu_desc_access(struct emu_ctx *ctx, u64 addr, u64 *desc, u64 set, u64 clear);
 void emu_seg_from_desc(struct emu_seg *seg, u16 sel, u64 desc);
 void emu_seg_real(struct emu_ctx *ctx, enum emu_segreg n, u16 sel);
+
+/* interrupt.c */
 enum emu_result emu_interrupt(struct emu_ctx *ctx, u8 vector, enum emu_event kind, u64 ret, bool has_error,
 			      u32 error);
 #define EMU_SEL_ERR(sel)	((sel) & 0xfffcu)
@@ -262,7 +266,7 @@ enum emu_result emu_task(struct emu_ctx *ctx, u16 sel, enum emu_task_reason why,
 	X(invpcid) X(cpuid) X(rdmsr) X(wrmsr) X(rdtsc) X(rdtscp) X(rdpmc) X(rdpid) X(hlt) X(action)	\
 	X(monitor) X(mwait) X(xgetbv) X(xsetbv) X(clflush) X(swapgs) X(fsgsbase) X(rsm)			\
 	X(syscall) X(sysret) X(sysenter) X(sysexit) X(pause)						\
-	/* far.c */										\
+	/* far.c, interrupt.c */								\
 	X(lldt) X(ltr) X(sldt) X(verr) X(lar) X(lsl) X(arpl) X(lds) X(jmpf) X(callf) X(jmpf_m)		\
 	X(callf_m) X(retf) X(int) X(int3) X(into) X(int1) X(iret)						\
 	/* simd.c */										\

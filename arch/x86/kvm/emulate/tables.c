@@ -278,7 +278,7 @@ static const struct emu_row g0fc7m[8] = {
 };
 static const struct emu_row g0fc7[2] = { T(g0fc7m, F_BY_REG), T(g0fc7r, F_BY_REG) };
 
-static const struct emu_row g0fb8[4] = { UD, UD, R(popcnt, Gv, Ev, F_WR), UD };
+static const struct emu_row g0fb8[4] = { UDM, UDM, R(popcnt, Gv, Ev, F_WR), UDM };
 static const struct emu_row g0fbc[4] = {
 	R(bsf, Gv, Ev, F_RW), R(bsf, Gv, Ev, F_RW), R(tzcnt, Gv, Ev, F_WR), R(bsf, Gv, Ev, F_RW)
 };
