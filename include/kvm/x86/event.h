@@ -35,6 +35,7 @@ struct x86_events {
 	bool smi_pending;
 	bool triple_fault;
 	bool nmi_injected_this_entry;
+	s16 queued_irq;			/* KVM_INTERRUPT, or an acknowledged vector put off: waits for IF; -1: none */
 };
 
 /* Queue an exception; a second one merges by the rules of SDM 6.15 table 6-5 (#DF, triple fault). */

@@ -87,6 +87,7 @@ struct x86_vcpu {
 	struct fpu_guest fpu;
 	u64 xcr0, xss;
 	u32 pkru;
+	u32 host_pkru;			/* of this thread, during KVM_RUN */
 
 	/* MSRs kept by the core */
 	u64 misc_enable, arch_capabilities, ucode_rev, platform_info, misc_features, perf_capabilities;
@@ -112,6 +113,7 @@ struct x86_vcpu {
 	u64 steal_last, steal_accumulated;
 	u8 steal_preempted;			/* what is written there */
 	u64 pv_eoi_msr;
+	bool pv_eoi_armed;			/* run.c: the guest may skip its next EOI */
 	struct gpa_cache pv_eoi;
 	u64 apf_msr, apf_int_msr;
 
