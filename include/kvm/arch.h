@@ -93,6 +93,7 @@ void arch_mmu_protect(struct kvm *kvm, struct memslot *slot, u64 first, unsigned
 
 /* Interrupts. */
 bool arch_has_irqchip(const struct kvm *kvm);		/* in-kernel PIC/IOAPIC or split */
+bool arch_has_irq_acks(const struct kvm *kvm);		/* pins in the kernel, whose EOI is seen: resampling works */
 /* -EINVAL for an entry that this machine cannot have. */
 int arch_irq_route_set(struct kvm *kvm, struct irq_route *out, const struct kvm_irq_routing_entry *in);
 /* After the table was replaced. */

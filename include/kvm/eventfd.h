@@ -8,9 +8,7 @@
 void kvm_eventfd_init(struct kvm *kvm);
 /* The VM's file is closing: drop every irqfd and wait until none can fire. May sleep. */
 void kvm_irqfd_release(struct kvm *kvm);
-/* After the routing table changed: irqfds look their route up again. */
-void kvm_irqfd_reroute(struct kvm *kvm);
-long vm_irqfd(struct kvm_call *c);
-long vm_ioeventfd(struct kvm_call *c);
+long vm_irqfd(struct kvm_call *c);		/* takes its own locks */
+long vm_ioeventfd(struct kvm_call *c);		/* kvm->slots_lock */
 
 #endif

@@ -35,6 +35,8 @@ struct irq_routing;
 
 /* Drives a GSI. Any context (IRQs may be off). Result: as irq_route.set, the last route that counts. */
 int kvm_set_irq(struct kvm *kvm, int source, u32 gsi, bool level);
+/* The GSI is a message: sends it, true. Else nothing happens. Any context, for wakeups. */
+bool kvm_send_if_msi(struct kvm *kvm, int source, u32 gsi);
 /* Replaces the table; n entries of the ABI's form (already in kernel memory). kvm->lock. */
 int kvm_set_routing(struct kvm *kvm, const struct kvm_irq_routing_entry *e, unsigned int n);
 void kvm_free_routing(struct kvm *kvm);

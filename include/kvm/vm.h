@@ -20,6 +20,7 @@
 #define KVM_MAX_VCPU_ID		4096
 
 struct irq_routing;
+struct workqueue_struct;
 
 struct vm_stats {
 	u64 mmu_shadow_zapped, mmu_pte_write, mmu_pde_zapped, mmu_flooded, mmu_recycled;
@@ -55,7 +56,8 @@ struct kvm {
 		spinlock_t lock;		/* IRQ-safe: taken from eventfd wakeups */
 		struct list_head items;
 		struct list_head resamplers;
-		struct mutex resampler_lock;
+		struct mutex resampler_lock;	/* also: one assignment or removal at a time; takes irq_srcu, lock */
+		struct workqueue_struct *cleanup;	/* resampler_lock; NULL until the first irqfd */
 	} irqfds;
 	struct list_head ioeventfds;		/* slots_lock */
 	struct list_head devices;		/* lock */
