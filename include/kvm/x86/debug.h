@@ -15,5 +15,15 @@ bool dr_set(struct x86_vcpu *v, unsigned int nr, u64 val);		/* false: #GP */
 void debug_enter(struct x86_vcpu *v);	/* preemption off, before entry: registers where needed */
 void debug_exit(struct x86_vcpu *v);	/* after exit: DR0-3, DR6 back, the host's own breakpoints */
 void debug_intercepts(struct x86_vcpu *v);	/* recomputes exception_bitmap, ICPT_DR, effective_dr7 */
+/*
+ * An instruction was finished by software, with TF in the flags before it: the single-step trap that hardware would
+ * have taken, for user space or for the guest. OUT_OK: none due.
+ */
+enum outcome debug_step(struct x86_vcpu *v, bool tf);
+/* KVM_EXIT_DEBUG for #DB (dr6: its bits) or #BP; RIP is what user space is told. OUT_USER. */
+enum outcome debug_to_user(struct x86_vcpu *v, u8 vector, u64 dr6);
+enum outcome exit_dr(struct x86_vcpu *v);		/* EXIT_DR */
+/* #DB goes into the guest: what its delivery does to DR6 and DR7. */
+void debug_delivered(struct x86_vcpu *v, u64 dr6_bits);
 
 #endif

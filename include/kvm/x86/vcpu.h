@@ -122,6 +122,7 @@ struct x86_vcpu {
 	u64 debug_dr[4], debug_dr7;		/* user space's breakpoints */
 	u64 effective_dr7;			/* state.dr7 or user space's; the vendor loads this one */
 	u64 singlestep_rip;
+	bool step_tf;				/* user space steps: TF is the guest's own as well */
 	bool dr_switched;			/* guest's DR0-3 are in the registers */
 
 	struct x86_io io;
