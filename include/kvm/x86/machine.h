@@ -21,6 +21,8 @@ int exit_table_check(void);			/* module load: every kind has its row */
 void events_reset(struct x86_vcpu *v);
 void events_after_exit(struct x86_vcpu *v);	/* interrupted delivery comes back as ev.injected */
 enum outcome events_before_entry(struct x86_vcpu *v);	/* chooses what to inject, opens windows */
+void events_take_nmis(struct x86_vcpu *v);	/* posted by other threads: into nmi_pending */
+void event_apply_payload(struct x86_vcpu *v, struct x86_event *e);	/* CR2 or DR6, once */
 bool events_wake(struct x86_vcpu *v);		/* has something that ends a halt; any thread as a hint */
 
 /* vcpu.c */
