@@ -40,14 +40,15 @@ bool mmu_mmio_valid(struct x86_vcpu *v, gpa_t gpa)
 	struct mmio_hint *h = &v->mmu->hint[mmio_hash(gfn)];
 	int as = arch_vcpu_as(&v->vcpu);
 	const struct memslots *slots = kvm_slots(v->vcpu.kvm, as);
+	/* before the search: what it finds holds for this generation at least. 0 marks a hint never filled. */
+	u64 generation = READ_ONCE(slots->generation) + 1;
 
-	/* generation 0 is a hint never filled */
-	if (likely(h->gfn == gfn && h->generation == slots->generation + 1 && h->as == as))
+	if (likely(h->gfn == gfn && h->generation == generation && h->as == as))
 		return true;
 	if (memslots_find(slots, GFN(gfn)))
 		return false;
 	h->gfn = gfn;
-	h->generation = slots->generation + 1;
+	h->generation = generation;
 	h->as = as;
 	return true;
 }
@@ -168,6 +169,9 @@ static u8 fault_flags(const struct fault *f, const struct host_page *hp)
 	/* what has no struct page, or one that nobody manages, is a device's, but for the page of zeroes */
 	if (hp->page || (pfn_valid(pfn) && (is_zero_pfn(pfn) || !PageReserved(pfn_to_page(pfn)))))
 		flags |= ENT_IS_RAM;
+	/* a device that does not snoop caches sees what the guest writes only by the guest's own memory types */
+	if (atomic_read(&f->kvm->noncoherent_dma))
+		flags |= ENT_GUEST_TYPE;
 	return flags;
 }
 

@@ -24,11 +24,11 @@ struct pt_config pt __read_mostly;
 #define LM_NX		BIT_ULL(63)
 
 /*
- * The guest's PAT may weaken the type of a device (write combining over uncacheable), never of RAM, which the host
- * maps write-back. Nested entries of AMD leave RAM to the guest's PAT: that CPU keeps mixed types coherent.
+ * The guest's PAT may weaken the type of a device (write combining over uncacheable), but not of RAM, which the host
+ * maps write-back, unless a device that does not snoop caches is assigned (its MTRRs never count). Nested entries of AMD leave RAM to the guest's PAT: that CPU keeps mixed types coherent.
  */
 #define EPT_COMMON						\
-	.exec = EPT_X, .ram = EPT_WB | EPT_IGNORE_PAT, .leaf = ENT_R
+	.exec = EPT_X, .ram = EPT_WB, .fixed_type = EPT_IGNORE_PAT, .leaf = ENT_R
 
 static const struct pt_format formats[PT_KINDS] = {
 	[PT_EPT] = {

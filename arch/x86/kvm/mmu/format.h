@@ -47,6 +47,7 @@ struct pt_format {
 	u64 exec, noexec;	/* set to allow, set to forbid execution: a format has one of them */
 	u64 accessed, dirty;	/* 0: hardware keeps none */
 	u64 ram, device;	/* memory type */
+	u64 fixed_type;		/* with ram: the guest's PAT has no say */
 };
 
 enum pt_kind { PT_EPT, PT_EPT_AD, PT_NPT, PT_KINDS };
@@ -157,7 +158,7 @@ static inline u64 ent_make_old(u64 e)
 	return pt.f.accessed ? e & ~pt.f.accessed : ent_young(e) ? ent_park(e) : e;
 }
 
-enum ent_flags { ENT_MAY_WRITE = 1, ENT_WRITE_NOW = 2, ENT_IS_RAM = 4 };
+enum ent_flags { ENT_MAY_WRITE = 1, ENT_WRITE_NOW = 2, ENT_IS_RAM = 4, ENT_GUEST_TYPE = 8 };
 
 /* The page of a level that holds the frame at phys; the frame's offset in it is dropped. */
 static inline u64 ent_page(u64 phys, unsigned int level, unsigned int flags)
@@ -169,6 +170,8 @@ static inline u64 ent_page(u64 phys, unsigned int level, unsigned int flags)
 	if (flags & ENT_WRITE_NOW)
 		e = ent_allow_write(e);
 	e |= flags & ENT_IS_RAM ? pt.f.ram | pt.encrypt : pt.f.device;
+	if ((flags & (ENT_IS_RAM | ENT_GUEST_TYPE)) == ENT_IS_RAM)
+		e |= pt.f.fixed_type;
 	if (level == PT_4K)
 		return e | pt.f.exec;
 	return e | ENT_PAGE | (pt.nx_huge ? pt.f.noexec : pt.f.exec);
