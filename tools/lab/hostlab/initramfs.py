@@ -64,7 +64,7 @@ def build(out, conf, drivers, modules, command, extra):
         raise Missing('no busybox: install busybox-static (tools/lab/setup does)')
     with open(out, 'wb') as f:
         a = cpio.Archive(f)
-        for name in ('proc', 'sys', 'dev', 'tmp', 'root', 'etc', 'run', 'out', 'mnt'):
+        for name in ('proc', 'sys', 'dev', 'tmp', 'root', 'etc', 'run', 'out', 'mnt', 'var/tmp'):
             a.folder(name)
         a.device('dev/console', 5, 1)
         a.file('bin/busybox', BUSYBOX)
