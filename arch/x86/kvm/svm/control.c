@@ -11,6 +11,8 @@
 #define pr_fmt(fmt) "kvm_amd: " fmt
 #include <linux/gfp.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
+#include <trace/events/ipi.h>
 #include <asm/msr-index.h>
 #include <asm/traps.h>
 #include "svm.h"
@@ -184,6 +186,24 @@ static void irq_window(struct vmcb *b, bool on)
 	vmcb_unclean(b, CLEAN_INTR);
 }
 
+/* NMIs cannot be taken now: after the IRET under way, or after the instruction in whose shadow we are. */
+static void nmi_window(struct svm_vcpu *svm)
+{
+	if (!(svm->x.intercepts & ICPT_NMI_WINDOW)) {
+		if (unlikely(svm->nmi & NMI_STEP))
+			svm_nmi_unstep(svm);
+		return;
+	}
+	if (svm->x.state.nmi_masked && !(svm->nmi & NMI_IRET_SEEN))
+		return;			/* the IRET intercept comes first */
+	if (svm->vmcb->event_inj & EVINJ_VALID) {
+		svm->nmi |= NMI_KICK;
+		svm->todo |= TODO_KICK;
+	} else {
+		svm_nmi_step(svm);
+	}
+}
+
 void svm_intercepts(struct x86_vcpu *v)
 {
 	struct svm_vcpu *svm = to_svm(v);
@@ -203,9 +223,7 @@ void svm_intercepts(struct x86_vcpu *v)
 		vmcb_unclean(b, CLEAN_INTERCEPTS);
 	}
 	irq_window(b, v->intercepts & ICPT_IRQ_WINDOW);
-	/* NMIs cannot be taken now: after the IRET under way, or after the instruction in whose shadow we are. */
-	if ((v->intercepts & ICPT_NMI_WINDOW) && (!v->state.nmi_masked || (svm->nmi & NMI_IRET_SEEN)))
-		svm_nmi_step(svm);
+	nmi_window(svm);
 }
 
 /* Bit pair of an MSR in the map; false: in none of its ranges, always intercepted. */
@@ -257,6 +275,8 @@ void svm_todo(struct svm_vcpu *svm)
 		new_asid(svm);
 	else if (svm->todo & TODO_FLUSH)
 		svm->vmcb->tlb_control = TLBC_FLUSH_ASID;
+	if (svm->todo & TODO_KICK)
+		smp_send_reschedule(smp_processor_id());
 	svm->todo = 0;
 }
 

@@ -9,8 +9,10 @@
  *
  * NMI masking: hardware does not tell when the guest's handler is done. The IRET intercept fires before the IRET;
  * NMIs are unmasked once RIP has moved on. If the core waits for that (ICPT_NMI_WINDOW), the instruction runs under
- * RFLAGS.TF, whose #DB is the window. The same step takes the guest past an interrupt shadow. A fault in the stepped
- * IRET leaves TF in the flags it pushes, as the price of having no better means.
+ * RFLAGS.TF, whose #DB is the window. The same step takes the guest past an interrupt shadow. Behind an event that is
+ * being injected no step is possible (its frame would hold TF): an interrupt to ourselves brings the guest back right
+ * after the delivery. A fault in the stepped IRET leaves TF in the flags it pushes, as the price of having no better
+ * means.
  *
  * vCPU thread, loaded.
  */
@@ -44,18 +46,32 @@ static void soft_retreat(struct svm_vcpu *svm)
 	svm->soft_len = 0;
 }
 
+/* The event's handler comes before the instruction that we waited for, and its frame must not hold our TF. */
+static void leave_tracks(struct svm_vcpu *svm)
+{
+	if (svm->nmi & NMI_STEP)
+		svm_nmi_unstep(svm);
+	if (svm->nmi & NMI_IRET_SEEN) {
+		svm->nmi &= ~NMI_IRET_SEEN;
+		svm_intercepts(&svm->x);
+	}
+}
+
 void svm_inject(struct x86_vcpu *v, const struct x86_event *e)
 {
 	struct svm_vcpu *svm = to_svm(v);
 	u32 type = INJ_EXCEPTION;
 	u64 inj = EVINJ_VALID | e->vector;
 
+	if (unlikely(svm->soft_len))
+		soft_retreat(svm);	/* put there before, not entered, and chosen again */
+	if (unlikely(svm->nmi))
+		leave_tracks(svm);
 	if (e->type == EV_EXTINT) {
 		type = INJ_INTR;
 	} else if (e->type == EV_NMI) {
 		type = INJ_NMI;
 		v->state.nmi_masked = true;
-		svm->nmi &= ~NMI_IRET_SEEN;
 		svm_intercepts(v);
 	} else if (e->type == EV_SOFT_INT) {
 		type = INJ_SOFT;
@@ -169,6 +185,10 @@ bool svm_nmi_tracked(struct svm_vcpu *svm, u32 code)
 	struct vmcb *b = svm->vmcb;
 	bool returned = false, step = svm->nmi & NMI_STEP, others;
 
+	if (svm->nmi & NMI_KICK) {
+		svm->nmi &= ~NMI_KICK;
+		svm->x.recheck_events = true;
+	}
 	if ((svm->nmi & NMI_IRET_SEEN) && b->rip != svm->nmi_iret_rip) {
 		svm->nmi &= ~NMI_IRET_SEEN;
 		svm->x.state.nmi_masked = false;

@@ -25,6 +25,7 @@ static_assert(offsetof(struct svm_run, spec_read) == RUN_SPEC_READ);
 enum {
 	TODO_ASID	= BIT(0),	/* the ASID is of another CPU or generation */
 	TODO_FLUSH	= BIT(1),	/* flush what is tagged with it */
+	TODO_KICK	= BIT(2),	/* come back before the first instruction */
 };
 
 /* What the registers hide from the guest while NMIs are masked or their unmasking is awaited. */
@@ -32,6 +33,7 @@ enum {
 	NMI_IRET_SEEN	= BIT(0),	/* the IRET that unmasks is at nmi_iret_rip: done once RIP moves on */
 	NMI_STEP	= BIT(1),	/* RFLAGS.TF is ours: an exit is wanted after one instruction */
 	NMI_STEP_TF	= BIT(2),	/* and the guest had it set itself */
+	NMI_KICK	= BIT(3),	/* an interrupt to ourselves ends the next entry at once: look again then */
 };
 
 struct svm_vcpu {
