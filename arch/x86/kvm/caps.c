@@ -4,12 +4,13 @@
  * What virt/kvm answers itself does not get here. A capability is in the table when this version does what it
  * promises; everything else is 0, which is how an older KVM would answer.
  *
- * Enabling: kvm->lock is held (VM) or the vCPU's mutex.
+ * Enabling happens under kvm->lock, which is taken here, for a vCPU under its mutex.
  */
 #define pr_fmt(fmt) "kvm: " fmt
 #include <linux/bsearch.h>
 #include <linux/kernel.h>
 #include <linux/kvm.h>
+#include <linux/mutex.h>
 #include <linux/sched/stat.h>
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
@@ -181,12 +182,10 @@ static const struct cap_row rows[] = {
 	{ KVM_CAP_PIT_STATE2, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_ADJUST_CLOCK, CLOCK_FLAGS },
-	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
 	{ KVM_CAP_VCPU_EVENTS, 1 },
 	{ KVM_CAP_INTR_SHADOW, 1 },
 	{ KVM_CAP_DEBUGREGS, 1 },
 	{ KVM_CAP_X86_ROBUST_SINGLESTEP, 1 },
-	{ KVM_CAP_ENABLE_CAP, 1 },
 	{ KVM_CAP_XSAVE, 1 },
 	{ KVM_CAP_XCRS, .ask = has_xcrs },
 	{ KVM_CAP_TSC_CONTROL, .ask = has_scaling },
@@ -260,10 +259,14 @@ long arch_check_extension(struct kvm *kvm, unsigned long cap)
 long arch_vm_enable_cap(struct kvm *kvm, const struct kvm_enable_cap *cap)
 {
 	const struct cap_row *r = row_of(cap->cap);
+	long ret;
 
 	if (!r || !r->enable || cap->flags)
 		return -EINVAL;
-	return r->enable(x86_vm(kvm), cap);
+	mutex_lock(&kvm->lock);
+	ret = r->enable(x86_vm(kvm), cap);
+	mutex_unlock(&kvm->lock);
+	return ret;
 }
 
 long arch_vcpu_enable_cap(struct kvm_vcpu *vcpu, const struct kvm_enable_cap *cap)

@@ -98,7 +98,7 @@ static const struct kvm_ioctl vcpu_rows[] = {
 	{ KVM_GET_CPUID2, IOC_RAW | IOC_LOAD, vcpu_get_cpuid2 },
 	{ KVM_GET_MP_STATE, IOC_LOAD, vcpu_get_mp_state },
 	{ KVM_SET_MP_STATE, IOC_LOAD, vcpu_set_mp_state },
-	{ KVM_NMI, IOC_RAW | IOC_LOAD, vcpu_nmi },
+	{ KVM_NMI, IOC_RAW | IOC_NO_MUTEX, vcpu_nmi },
 	{ KVM_SET_GUEST_DEBUG, IOC_LOAD, vcpu_set_guest_debug },
 	{ KVM_X86_SETUP_MCE, IOC_LOAD, vcpu_setup_mce },
 	{ KVM_X86_SET_MCE, IOC_LOAD, vcpu_set_mce },

@@ -198,10 +198,7 @@ enum outcome guest_set_cr8(struct x86_vcpu *v, u64 val)
 {
 	if (val > 15)
 		return gp(v);
-	if (v->lapic)
-		lapic_set_cr8(v, val);
-	else
-		v->cr8 = val;
+	lapic_set_cr8(v, val);
 	return OUT_OK;
 }
 

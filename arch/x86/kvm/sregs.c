@@ -79,7 +79,7 @@ static void common_read(struct x86_vcpu *v, struct kvm_sregs *s)
 	s->cr3 = st->cr3;
 	s->cr4 = st->cr4;
 	s->efer = st->efer;
-	s->cr8 = v->lapic ? lapic_get_cr8(v) : v->cr8;
+	s->cr8 = lapic_get_cr8(v);
 	s->apic_base = lapic_get_base(v);
 }
 
@@ -89,11 +89,22 @@ void sregs_read(struct x86_vcpu *v, struct kvm_sregs *s)
 	common_read(v, s);
 	if (v->ev.injected.type == EV_EXTINT)
 		__set_bit(v->ev.injected.vector, (unsigned long *)s->interrupt_bitmap);
+	else if (v->ev.queued_irq >= 0)
+		__set_bit(v->ev.queued_irq, (unsigned long *)s->interrupt_bitmap);
 }
 
 static bool pae_values(const struct kvm_sregs *s)
 {
 	return (s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LME);
+}
+
+/* Intel's processors keep the four entries from the load of CR3 on; AMD's read them where they are (APM 15.25.10). */
+static bool pdptrs_fresh(struct x86_vcpu *v)
+{
+	if (vendor_ops.amd)
+		return mmu_load_pdptrs(v, get_cr3(v));
+	state_need(v, G_PDPTR);
+	return true;
 }
 
 /* --- checking --- */
@@ -164,10 +175,7 @@ static long common_write(struct x86_vcpu *v, const struct kvm_sregs *s, const u6
 	st->efer = s->efer;
 	state_dirty(v, G_CR0 | G_CR2 | G_CR3 | G_CR4 | G_EFER);
 	segs_write(v, s);
-	if (v->lapic)
-		lapic_set_cr8(v, s->cr8);
-	else
-		v->cr8 = s->cr8;
+	lapic_set_cr8(v, s->cr8);
 	if (pdptr) {
 		memcpy(st->pdptr, pdptr, sizeof(st->pdptr));
 		state_dirty(v, G_PDPTR);
@@ -193,9 +201,13 @@ long sregs_write(struct x86_vcpu *v, const struct kvm_sregs *s)
 	if (!common_ok(v, s))
 		return -EINVAL;
 	err = common_write(v, s, NULL);
-	if (!err && vector < KVM_NR_INTERRUPTS)
-		v->ev.injected = (struct x86_event) { .type = EV_EXTINT, .vector = vector };
-	return err;
+	if (err || vector >= KVM_NR_INTERRUPTS)
+		return err;
+	/* The one interrupt on its way, which is this one; it waits for IF like any that user space queues. */
+	if (v->ev.injected.type == EV_EXTINT)
+		v->ev.injected.type = EV_NONE;
+	v->ev.queued_irq = vector;
+	return 0;
 }
 
 /* --- ioctls --- */
@@ -220,8 +232,7 @@ long vcpu_get_sregs2(struct kvm_call *c)
 	common_read(v, &s);
 	memset(out, 0, sizeof(*out));
 	memcpy(out, &s, SREGS_COMMON);
-	if (pae_values(&s)) {
-		state_need(v, G_PDPTR);
+	if (pae_values(&s) && pdptrs_fresh(v)) {
 		memcpy(out->pdptrs, v->state.pdptr, sizeof(out->pdptrs));
 		out->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	}

@@ -11,8 +11,7 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/srcu.h>
-#include <asm/apicdef.h>
-#include <asm/msr-index.h>
+#include <asm/fpu/types.h>
 #include <kvm/arch.h>
 #include <kvm/x86/clock.h>
 #include <kvm/x86/debug.h>
@@ -220,19 +219,14 @@ void vcpu_power_reset(struct x86_vcpu *v, bool init)
 	v->parked = false;
 	v->fail_count = 0;
 	v->cr8 = 0;
-	if (!v->lapic && !init)
-		v->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
-			       (vcpu_is_bsp(v) ? MSR_IA32_APICBASE_BSP : 0);
 	vendor_ops.vcpu_reset(v, init);
 	events_reset(v);
-	if (v->lapic)
-		lapic_reset(v, init);
+	lapic_reset(v, init);
 	fpu_reset(v, init);
 	msr_vcpu_reset(v, init);
 	pv_vcpu_reset(v);
 	cpuid_runtime_update(v);
-	debug_intercepts(v);
-	vendor_call(intercepts)(v);
+	debug_intercepts(v);	/* all intercepts go to the vendor here */
 	msr_intercepts_update(v);
 	mmu_mode_changed(v);
 	vcpu_request(&v->vcpu, REQ_TLB_GUEST);
