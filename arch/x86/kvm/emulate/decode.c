@@ -392,3 +392,18 @@ unsigned int emu_insn_length(const u8 *bytes, unsigned int n, enum emu_mode mode
 		return 0;
 	}
 }
+
+bool emu_one_access(const struct emu_insn *in)
+{
+	static const emu_fn others[] = {
+		op_push, op_pop, op_call_ind, op_callf_m, op_jmpf_m, op_lds, op_mov_sreg, op_lar, op_lsl, op_verr,
+		op_lldt, op_ltr, op_bound, op_lgdt, op_sgdt, op_invpcid, op_invlpg, op_clflush,
+	};
+
+	if (!in->row || !in->is_mem || (in->row->flags & F_STR))
+		return false;
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++)
+		if (in->row->fn == others[i])
+			return false;
+	return true;
+}

@@ -247,6 +247,9 @@ enum emu_decode_result emu_decode(struct emu_insn *insn, const u8 *bytes, unsign
 /* Length of the instruction, 0 when it cannot be told from these bytes. Cheap for what exits usually are. */
 unsigned int emu_insn_length(const u8 *bytes, unsigned int n, enum emu_mode mode);
 
+/* Does the instruction, as far as memory goes, access nothing but its one memory operand? */
+bool emu_one_access(const struct emu_insn *insn);
+
 /* Fetch (through ops->fetch, limit-checked) and decode at CS:RIP into ctx->insn. EMU_DONE: ready to execute. */
 enum emu_result emu_fetch(struct emu_ctx *ctx);
 
