@@ -33,6 +33,7 @@ enum {
 	REQ_APIC_EVENT,		/* INIT or SIPI */
 	REQ_PIC,		/* the PIC's output rose */
 	REQ_INTERCEPTS,		/* v->intercepts changed by another thread's doing */
+	REQ_IOAPIC_EOI,		/* IRQCHIP_SPLIT: user space has to hear of the EOI of eoi_vector (exit IOAPIC_EOI) */
 };
 
 struct cpuid_cache {			/* what the guest's CPUID says, decoded once by cpuid.c */
@@ -73,6 +74,7 @@ struct x86_vcpu {
 	u8 sipi_vector;
 	unsigned long apic_events;		/* APIC_EVENT_*; any thread */
 	unsigned long level_vectors[4];		/* vectors whose EOI must be seen */
+	u8 eoi_vector;				/* REQ_IOAPIC_EOI */
 
 	struct mmu_vcpu *mmu;
 
