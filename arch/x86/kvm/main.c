@@ -24,6 +24,7 @@
 #include <kvm/x86/machine.h>
 #include <kvm/x86/mmu.h>
 #include <kvm/x86/vendor.h>
+#include "entry_work.h"
 
 struct vendor_ops vendor_ops __read_mostly;
 EXPORT_SYMBOL_GPL(vendor_ops);
@@ -154,6 +155,7 @@ int __init arch_module_init(void)
 	unsigned int i;
 	int err;
 
+	entry_work_init();
 	for (i = 0; i < ARRAY_SIZE(check); i++) {
 		err = check[i]();
 		if (err) {

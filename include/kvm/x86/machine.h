@@ -15,6 +15,7 @@ long run_vcpu(struct x86_vcpu *v);		/* the loop of KVM_RUN: 0 or -errno; runnabl
 bool vcpu_interruptible(struct x86_vcpu *v);	/* IF set and no shadow, nothing injected */
 /* exit.c: decides on v->exit. */
 enum outcome handle_exit(struct x86_vcpu *v);
+bool exit_in_delivery(u32 kind);		/* may have interrupted a delivery that the guest began itself */
 int exit_table_check(void);			/* module load: every kind has its row */
 
 /* event.c */
