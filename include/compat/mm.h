@@ -29,6 +29,7 @@ static inline int compat_follow_pfn(struct vm_area_struct *vma, unsigned long ad
 
 	if (err)
 		return err;
+	__acquire(ptl);		/* for sparse: follow_pte() took it */
 	pte = *ptep;
 	*pfn = pte_pfn(pte);
 	*writable = pte_write(pte);

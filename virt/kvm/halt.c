@@ -105,6 +105,7 @@ static void sleep(struct kvm_vcpu *vcpu)
 }
 
 void vcpu_block(struct kvm_vcpu *vcpu, bool may_poll)
+	__must_hold(&vcpu->kvm->srcu)
 {
 	unsigned int ceiling = may_poll ? poll_ceiling(vcpu->kvm) : 0;
 	u64 start = ktime_get_ns(), slept;

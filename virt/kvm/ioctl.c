@@ -48,33 +48,48 @@ static const struct kvm_ioctl *table_find(const struct kvm_ioctl_table *t, u32 c
 	return NULL;
 }
 
+static long call_loaded(const struct kvm_ioctl *row, struct kvm_call *c)
+{
+	long ret;
+
+	if (!(row->flags & IOC_LOAD))
+		return row->fn(c);
+	vcpu_load(c->vcpu);
+	ret = row->fn(c);
+	vcpu_put(c->vcpu);
+	return ret;
+}
+
+static long call_in_srcu(const struct kvm_ioctl *row, struct kvm_call *c)
+{
+	struct kvm_vcpu *vcpu = c->vcpu;
+	long ret;
+
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->kvm->srcu);
+	ret = call_loaded(row, c);
+	srcu_read_unlock(&vcpu->kvm->srcu, vcpu->srcu_idx);
+	return ret;
+}
+
 /* Takes what the row asks for, in the order of this file's head, and gives it back. */
 static long call_locked(const struct kvm_ioctl *row, struct kvm_call *c)
 {
-	const u32 locks = IOC_VM_LOCK | IOC_SLOTS_LOCK;
+	const u32 locks = row->flags & (IOC_VM_LOCK | IOC_SLOTS_LOCK);
 	struct kvm_vcpu *vcpu = row->flags & IOC_NO_MUTEX ? NULL : c->vcpu;
 	long ret;
 
 	if (vcpu && mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
-	if (row->flags & IOC_VM_LOCK)
+	if (locks & IOC_VM_LOCK)
 		mutex_lock(&c->kvm->lock);
-	if (row->flags & IOC_SLOTS_LOCK)
+	if (locks & IOC_SLOTS_LOCK)
 		mutex_lock(&c->kvm->slots_lock);
-	if (vcpu && !(row->flags & locks))
-		vcpu->srcu_idx = srcu_read_lock(&vcpu->kvm->srcu);
-	if (row->flags & IOC_LOAD)
-		vcpu_load(vcpu);
 
-	ret = row->fn(c);
+	ret = vcpu && !locks ? call_in_srcu(row, c) : call_loaded(row, c);
 
-	if (row->flags & IOC_LOAD)
-		vcpu_put(vcpu);
-	if (vcpu && !(row->flags & locks))
-		srcu_read_unlock(&vcpu->kvm->srcu, vcpu->srcu_idx);
-	if (row->flags & IOC_SLOTS_LOCK)
+	if (locks & IOC_SLOTS_LOCK)
 		mutex_unlock(&c->kvm->slots_lock);
-	if (row->flags & IOC_VM_LOCK)
+	if (locks & IOC_VM_LOCK)
 		mutex_unlock(&c->kvm->lock);
 	if (vcpu)
 		mutex_unlock(&vcpu->mutex);

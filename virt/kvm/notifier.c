@@ -123,7 +123,7 @@ static bool age(struct kvm *kvm, unsigned long start, unsigned long end, bool cl
 	return young;
 }
 
-static int on_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start, unsigned long end)
+static int on_clear_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	return age(kvm_of(mn), start, end, true);
 }
@@ -145,12 +145,12 @@ static void on_release(struct mmu_notifier *mn, struct mm_struct *mm)
 }
 
 static const struct mmu_notifier_ops notifier_ops = {
-	.release		= on_release,
 	.invalidate_range_start	= on_invalidate_start,
 	.invalidate_range_end	= on_invalidate_end,
-	.clear_flush_young	= on_clear_flush_young,
-	.clear_young		= on_clear_flush_young,
 	.test_young		= on_test_young,
+	.clear_young		= on_clear_young,
+	.clear_flush_young	= on_clear_young,
+	.release		= on_release,
 };
 
 int core_notifier_init(struct kvm *kvm)
