@@ -109,19 +109,19 @@ TRACE_EVENT(kvm_pio,
 );
 
 TRACE_EVENT(kvm_msr,
-	TP_PROTO(unsigned int write, u32 ecx, u64 data, bool exception),
+	TP_PROTO(bool write, u32 ecx, u64 data, bool exception),
 	TP_ARGS(write, ecx, data, exception),
 	TP_STRUCT__entry(
-		__field(unsigned int, write)
-		__field(u32, ecx)
 		__field(u64, data)
-		__field(u8, exception)
+		__field(u32, ecx)
+		__field(bool, write)
+		__field(bool, exception)
 	),
 	TP_fast_assign(
-		__entry->exception = exception;
 		__entry->data = data;
 		__entry->ecx = ecx;
 		__entry->write = write;
+		__entry->exception = exception;
 	),
 	TP_printk("%s 0x%x = 0x%llx%s", __entry->write ? "wrmsr" : "rdmsr", __entry->ecx, __entry->data,
 		  __entry->exception ? " #GP" : "")
@@ -156,34 +156,29 @@ TRACE_EVENT(kvm_hypercall,
 	TP_PROTO(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3),
 	TP_ARGS(nr, a0, a1, a2, a3),
 	TP_STRUCT__entry(
-		__field(unsigned long, nr)
-		__field(unsigned long, a0)
-		__field(unsigned long, a1)
-		__field(unsigned long, a2)
-		__field(unsigned long, a3)
+		__field(u64, nr)
+		__array(u64, arg, 4)
 	),
 	TP_fast_assign(
-		__entry->a3 = a3;
-		__entry->a2 = a2;
-		__entry->a1 = a1;
-		__entry->a0 = a0;
+		const u64 args[] = { a0, a1, a2, a3 };
+
 		__entry->nr = nr;
+		memcpy(__entry->arg, args, sizeof(args));
 	),
-	TP_printk("nr 0x%lx args 0x%lx 0x%lx 0x%lx 0x%lx", __entry->nr, __entry->a0, __entry->a1, __entry->a2,
-		  __entry->a3)
+	TP_printk("nr %llu args %s", __entry->nr, __print_array(__entry->arg, 4, sizeof(u64)))
 );
 
 /* An external interrupt, an INT n, or an interrupted delivery of one, goes into the guest. */
 TRACE_EVENT(kvm_inj_virq,
-	TP_PROTO(unsigned int vector, bool soft, bool reinjected),
-	TP_ARGS(vector, soft, reinjected),
+	TP_PROTO(u8 vector, bool soft, bool again),
+	TP_ARGS(vector, soft, again),
 	TP_STRUCT__entry(
-		__field(unsigned int, vector)
-		__field(bool, soft)
 		__field(bool, reinjected)
+		__field(bool, soft)
+		__field(u8, vector)
 	),
 	TP_fast_assign(
-		__entry->reinjected = reinjected;
+		__entry->reinjected = again;
 		__entry->soft = soft;
 		__entry->vector = vector;
 	),
@@ -191,19 +186,19 @@ TRACE_EVENT(kvm_inj_virq,
 );
 
 TRACE_EVENT(kvm_inj_exception,
-	TP_PROTO(unsigned int exception, bool has_error, unsigned int error_code, bool reinjected),
+	TP_PROTO(u8 exception, bool has_error, u32 error_code, bool reinjected),
 	TP_ARGS(exception, has_error, error_code, reinjected),
 	TP_STRUCT__entry(
-		__field(u8, exception)
-		__field(u8, has_error)
 		__field(u32, error_code)
+		__field(u8, exception)
+		__field(bool, has_error)
 		__field(bool, reinjected)
 	),
 	TP_fast_assign(
-		__entry->reinjected = reinjected;
-		__entry->error_code = has_error ? error_code : 0;
-		__entry->has_error = has_error;
 		__entry->exception = exception;
+		__entry->has_error = has_error;
+		__entry->error_code = has_error ? error_code : 0;
+		__entry->reinjected = reinjected;
 	),
 	TP_printk("vector %u error 0x%x%s%s", __entry->exception, __entry->error_code,
 		  __entry->has_error ? "" : " (none)", __entry->reinjected ? " again" : "")
