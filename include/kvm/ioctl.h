@@ -3,7 +3,7 @@
  * ioctls as data: a table row names the command, the handler and what the dispatcher does round it.
  * The dispatcher (virt/kvm/ioctl.c) copies _IOC_SIZE bytes in for _IOC_WRITE commands and out for
  * _IOC_READ commands (when the handler returned >= 0), so a handler sees kernel memory only.
- * A vCPU's handlers run in kvm->srcu (vcpu->srcu_idx), but for those of IOC_NO_MUTEX, IOC_VM_LOCK and
+ * A vCPU's handlers run in kvm->srcu, which they cannot leave, but for those of IOC_NO_MUTEX, IOC_VM_LOCK and
  * IOC_SLOTS_LOCK rows, which may thus change slots and buses and wait for readers.
  */
 #ifndef KVM_IOCTL_H

@@ -4,7 +4,8 @@
  * by halves; the whole command decides, because the ABI reuses numbers with another direction or size. What a
  * handler needs round it (its argument in kernel memory, locks, the vCPU on this CPU) is a flag of its row.
  *
- * Locks in this order: vcpu->mutex, kvm->lock, kvm->slots_lock, kvm->srcu for reading.
+ * Locks in this order: kvm->lock or vcpu->mutex, kvm->slots_lock, kvm->srcu for reading. No row has the first two
+ * together: a vCPU's mutex is held for as long as the VMM lets the guest run.
  *
  * The caller has checked that the process may use the file at all (core_usable()).
  */
@@ -62,12 +63,11 @@ static long call_loaded(const struct kvm_ioctl *row, struct kvm_call *c)
 
 static long call_in_srcu(const struct kvm_ioctl *row, struct kvm_call *c)
 {
-	struct kvm_vcpu *vcpu = c->vcpu;
-	long ret;
+	struct kvm *kvm = c->kvm;
+	int idx = srcu_read_lock(&kvm->srcu);
+	long ret = call_loaded(row, c);
 
-	vcpu->srcu_idx = srcu_read_lock(&vcpu->kvm->srcu);
-	ret = call_loaded(row, c);
-	srcu_read_unlock(&vcpu->kvm->srcu, vcpu->srcu_idx);
+	srcu_read_unlock(&kvm->srcu, idx);
 	return ret;
 }
 
@@ -146,8 +146,10 @@ static bool row_sane(const struct kvm_ioctl *row, bool vm, bool vcpu)
 		return false;
 	if (!vcpu && (row->flags & (IOC_LOAD | IOC_NO_MUTEX)))
 		return false;
-	/* Loading a vCPU that another thread may be running. */
-	return (row->flags & (IOC_LOAD | IOC_NO_MUTEX)) != (IOC_LOAD | IOC_NO_MUTEX);
+	/* Without the mutex another thread may be running it; with it kvm->lock would be held up. */
+	if (row->flags & IOC_NO_MUTEX)
+		return !(row->flags & IOC_LOAD);
+	return !vcpu || !(row->flags & IOC_VM_LOCK);
 }
 
 /* Every row in order, sane, and not in other. */

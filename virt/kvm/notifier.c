@@ -106,6 +106,17 @@ static void on_invalidate_end(struct mmu_notifier *mn, const struct mmu_notifier
 	write_unlock(&kvm->mmu_lock);
 }
 
+/* The mm is being torn down: nobody runs in it any more, and after this its pages go one and all. */
+static void on_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct kvm *kvm = kvm_of(mn);
+	int idx;
+
+	idx = srcu_read_lock(&kvm->srcu);
+	arch_mmu_release(kvm);
+	srcu_read_unlock(&kvm->srcu, idx);
+}
+
 /* Was anything in the range used since it was last asked? With clear the next answer starts from now. */
 static bool age(struct kvm *kvm, unsigned long start, unsigned long end, bool clear)
 {
@@ -131,17 +142,6 @@ static int on_clear_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigne
 static int on_test_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long address)
 {
 	return age(kvm_of(mn), address, address + PAGE_SIZE, false);
-}
-
-/* The mm is being torn down: nobody runs in it any more, and after this its pages go one and all. */
-static void on_release(struct mmu_notifier *mn, struct mm_struct *mm)
-{
-	struct kvm *kvm = kvm_of(mn);
-	int idx;
-
-	idx = srcu_read_lock(&kvm->srcu);
-	arch_mmu_release(kvm);
-	srcu_read_unlock(&kvm->srcu, idx);
 }
 
 static const struct mmu_notifier_ops notifier_ops = {
