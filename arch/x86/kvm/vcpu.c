@@ -380,4 +380,5 @@ void arch_vcpu_put(struct kvm_vcpu *vcpu)
 		steal_put(v);
 	tsc_vcpu_put(v);
 	vendor_call(put)(v);
+	v->guest_loaded = false;	/* prepare() is due again */
 }

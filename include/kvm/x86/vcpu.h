@@ -61,7 +61,7 @@ struct x86_vcpu {
 	struct vm_exit exit;			/* facts of the last exit */
 	u32 intercepts;				/* ICPT_* wanted */
 	u32 exception_bitmap;			/* vectors that exit */
-	bool guest_loaded;			/* prepare() is done, preemption off */
+	bool guest_loaded;			/* prepare() is done since the vCPU was loaded here */
 	bool fpu_loaded;			/* guest FPU state is in the registers (this KVM_RUN) */
 	bool recheck_events;			/* REQ_EVENT, set by the thread itself */
 
@@ -103,9 +103,10 @@ struct x86_vcpu {
 	u64 tsc_ratio;				/* in units of 1 << vendor_caps.tsc_frac_bits */
 	u64 tsc_adjust;
 	u64 last_host_tsc, last_guest_tsc;
-	u64 tsc_generation;
-	u32 tsc_khz;
-	s64 tsc_catchup;
+	u64 last_tsc_ns;			/* host time of these two: when it was put */
+	u32 tsc_khz;				/* as the VMM asked */
+	u32 tsc_hw_khz;				/* as the guest's TSC runs */
+	bool tsc_stale;				/* hardware does not have offset and ratio yet: tsc_vcpu_load() */
 	u64 system_time_msr;
 	struct gpa_cache pvclock;
 	struct pvclock_vcpu_time_info hv_clock;
