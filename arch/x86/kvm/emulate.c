@@ -186,7 +186,8 @@ static enum outcome debug_traps(struct emulation *e)
 static enum outcome halt_guest(struct x86_vcpu *v)
 {
 	v->vcpu.stat.halt_exits++;
-	if (vm_lapic_in_kernel(vm_of(v))) {
+	if (v->lapic) {
+		state_need(v, G_RFLAGS | G_SHADOW);	/* looked at by who wakes it */
 		WRITE_ONCE(v->mp_state, KVM_MP_STATE_HALTED);
 		return OUT_OK;
 	}
@@ -281,14 +282,12 @@ enum outcome emulate_failure(struct x86_vcpu *v, const u8 *bytes, unsigned int n
 	return OUT_USER;
 }
 
-/* The instruction at RIP into ctx.insn: from the bytes that came with the exit (of a memory access), else from memory. */
+/* The instruction at RIP into ctx.insn: from the bytes that came with the exit, else from memory. */
 static enum emu_result fetch(struct emulation *e)
 {
 	const struct vm_exit *x = &e->v->exit;
 	unsigned int n = min_t(unsigned int, x->insn_bytes_len, EMU_MAX_INSN);
 
-	if (x->kind != EXIT_MMIO && x->kind != EXIT_NESTED_PF)
-		n = 0;
 	if (n && !e->ctx.dr7 && emu_decode(&e->ctx.insn, x->insn_bytes, n, e->ctx.mode) == EMU_DEC_OK)
 		return EMU_DONE;
 	return emu_fetch(&e->ctx);
@@ -408,44 +407,17 @@ enum outcome emulate_insn(struct x86_vcpu *v, int flags, gpa_t gpa)
 	return finish(e, res);
 }
 
-/* How far RIP has to go to be what the old task's TSS keeps: past the instruction, unless a fault or interrupt switched. */
-static unsigned int task_insn_length(struct x86_vcpu *v, const struct x86_event *ev)
-{
-	if (v->exit.task.source == 3) {
-		bool soft = ev->type == EV_SOFT_INT || ev->type == EV_SOFT_EXC || ev->type == EV_PRIV_SOFT;
-
-		return soft ? ev->insn_len : 0;
-	}
-	if (v->exit.insn_len)
-		return v->exit.insn_len;
-	return fetch(v->emu) == EMU_DONE ? ((struct emulation *)v->emu)->ctx.insn.len : 0;
-}
-
+/* RIP is what the old task's TSS keeps, and the event that came through a task gate is nobody's any more: exit.c. */
 enum outcome emulate_task_switch(struct x86_vcpu *v)
 {
 	static const u8 reason[4] = { EMU_TASK_CALL, EMU_TASK_IRET, EMU_TASK_JMP, EMU_TASK_GATE };
-	struct x86_event ev = v->ev.injected;
 	struct emulation *e = v->emu;
-	enum emu_result res;
 
 	load_context(e);
 	new_instruction(e);
 	v->vcpu.stat.insn_emulation++;
-	if (v->exit.task.source == 3) {
-		/* The switch is the delivery; it will not be tried again. */
-		v->ev.injected.type = EV_NONE;
-		if (ev.type == EV_NMI) {
-			state_need(v, G_SHADOW);
-			v->state.nmi_masked = true;
-			state_dirty(v, G_SHADOW);
-		}
-	}
-	e->ctx.rip += task_insn_length(v, &ev);
-	res = emu_task_switch(&e->ctx, v->exit.task.sel, reason[v->exit.task.source & 3], v->exit.task.has_error,
-			      v->exit.task.error);
-	if (res == EMU_FAULT && !e->ctx.switched)
-		e->ctx.rip = v->state.rip;
-	return finish(e, res);
+	return finish(e, emu_task_switch(&e->ctx, v->exit.task.sel, reason[v->exit.task.source & 3],
+					 v->exit.task.has_error, v->exit.task.error));
 }
 
 enum outcome emulate_real_mode_int(struct x86_vcpu *v, const struct x86_event *ev)
@@ -469,12 +441,10 @@ enum outcome emulate_real_mode_int(struct x86_vcpu *v, const struct x86_event *e
 		break;
 	}
 	res = emu_deliver_event(&e->ctx, ev->vector, kind, ev->has_error && guest_protected(v), ev->error);
-	if (res != EMU_DONE)
+	if (res != EMU_DONE && !e->ctx.switched)
 		e->ctx.rip = v->state.rip;
-	else if (ev->type == EV_NMI) {
-		state_need(v, G_SHADOW);
-		v->state.nmi_masked = true;
-		state_dirty(v, G_SHADOW);
-	}
+	/* A fault on the way in may make a double fault of an exception. */
+	if (res == EMU_FAULT && ev->type != EV_EXTINT && ev->type != EV_NMI)
+		v->ev.injected = *ev;
 	return finish(e, res);
 }

@@ -134,6 +134,12 @@ static unsigned int decoded_length(struct x86_vcpu *v, u64 rip, enum emu_mode mo
 	u8 buf[EMU_MAX_INSN] = {};
 	unsigned int n, len;
 
+	if (v->exit.insn_bytes_len) {
+		n = min_t(unsigned int, v->exit.insn_bytes_len, EMU_MAX_INSN);
+		len = emu_insn_length(v->exit.insn_bytes, n, mode);
+		if (len)
+			return len;
+	}
 	if (kept_bytes(v, e, la, buf)) {
 		len = plain_length(v->exit.kind, buf, mode == EMU_LONG64);
 		if (likely(len))
