@@ -142,6 +142,9 @@ static enum outcome db_exit(struct x86_vcpu *v)
 {
 	u64 bits = v->exit.addr;
 
+	/* A length comes only with INT1, whose trap is taken behind it. */
+	if (unlikely(v->exit.insn_len))
+		put_rip(v, get_rip(v) + v->exit.insn_len);
 	if (v->guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
 		return debug_to_user(v, X86_TRAP_DB, bits);
 	return x86_raise_db(&v->vcpu, bits);
@@ -399,6 +402,9 @@ static enum outcome exit_mmio(struct x86_vcpu *v)
 {
 	gpa_t gpa = v->exit.gpa;
 
+	/* A misconfiguration comes without an error code: a write exits again once a readable page is there. */
+	if (!vendor_ops.amd)
+		v->exit.error = PFERR_U;
 	/* An ioeventfd that takes any write there: neither value nor size matters, only the instruction's end. */
 	if (likely(v->ev.injected.type == EV_NONE) && io_bus_write(&v->vcpu, BUS_FAST_MMIO, gpa.v, 0, NULL))
 		return skip_insn(v);

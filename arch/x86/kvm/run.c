@@ -542,8 +542,9 @@ long arch_vcpu_run(struct kvm_vcpu *vcpu)
 	if (ret)
 		return ret;
 	v->ran = true;
-	/* Left over from before, or user space's window: the only reasons to look without being asked. */
-	if (v->ev.injected.type != EV_NONE || v->ev.pending.type != EV_NONE || vm_of(v)->irqchip != IRQCHIP_KERNEL)
+	/* Left over from before, or a window that user space wants or wants no longer: nobody else would ask. */
+	if (v->ev.injected.type != EV_NONE || v->ev.pending.type != EV_NONE ||
+	    READ_ONCE(vcpu->run->request_interrupt_window) != !!(v->intercepts & ICPT_IRQ_WINDOW))
 		v->recheck_events = true;
 	fpu_guest_in(v);
 	ret = run_vcpu(v);
