@@ -44,9 +44,9 @@ struct x86_vm {
 	} clock;
 	struct {				/* matching TSC writes of several vCPUs; tsc.c */
 		raw_spinlock_t lock;
-		u64 last_ns, last_write, last_offset, generation;
-		u32 last_khz, matched;
-		u64 cur_offset;
+		u64 last_ns, last_write;	/* the last write of a whole value: when, and what */
+		u64 cur_offset;			/* and the offset that came of it */
+		u32 last_khz;			/* 0: none yet */
 	} tsc;
 	u32 default_tsc_khz;
 

@@ -164,8 +164,10 @@ void svm_load(struct x86_vcpu *v, int cpu)
 	}
 }
 
+/* Another thread, or none, is next on this CPU: the page of host state is no longer ours. */
 void svm_put(struct x86_vcpu *v)
 {
+	v->guest_loaded = false;
 }
 
 void svm_prepare(struct x86_vcpu *v)
