@@ -73,10 +73,7 @@ def build(out, conf, drivers, modules, command, extra):
             if name != 'busybox':
                 a.link('bin/' + name, 'busybox')
         a.link('sbin', 'bin')
-        a.folder('usr')
-        a.link('usr/bin', '../bin')
-        a.link('usr/sbin', '../bin')
-        a.names.update(('sbin', 'usr/bin', 'usr/sbin'))
+        a.names.add('sbin')
         a.data('etc/passwd', b'root:x:0:0:root:/root:/bin/sh\n')
         a.data('etc/group', b'root:x:0:\n')
         a.file('init', os.path.join(LAB, 'init'))
