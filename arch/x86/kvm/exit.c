@@ -364,6 +364,33 @@ static enum outcome exit_cr(struct x86_vcpu *v)
 	return out;
 }
 
+/* --- task switch --- */
+
+/*
+ * The instruction that switches is left behind, or the event that came through a task gate is delivered by it. Such an
+ * event that hardware does not name is an INT n, INT3 or INTO of the guest's own.
+ */
+static enum outcome exit_task_switch(struct x86_vcpu *v)
+{
+	struct x86_event e = v->ev.injected;
+	bool gate = v->exit.task.source == 3;
+	enum outcome out;
+
+	v->ev.injected.type = EV_NONE;
+	if (gate && e.type == EV_NMI) {
+		state_need(v, G_SHADOW);
+		v->state.nmi_masked = true;
+		state_dirty(v, G_SHADOW);
+	} else if (gate && e.insn_len && (e.type == EV_SOFT_INT || e.type == EV_SOFT_EXC || e.type == EV_PRIV_SOFT)) {
+		put_rip(v, get_rip(v) + e.insn_len);
+	} else if (!gate || e.type == EV_NONE) {
+		out = skip_insn(v);
+		if (out != OUT_OK)
+			return out;
+	}
+	return emulate_task_switch(v);
+}
+
 /* --- memory --- */
 
 static enum outcome no_memory(struct x86_vcpu *v, gpa_t gpa)
@@ -503,7 +530,7 @@ static const struct exit_row rows[NR_EXIT_KINDS] = {
 	ROW(DR,			exit_dr,		0),
 	ROW(INVLPG,		exit_invlpg,		0),
 	ROW(INVPCID,		exit_emulate,		0),
-	ROW(TASK_SWITCH,	emulate_task_switch,	MAY_VECTOR | DELIVERY),
+	ROW(TASK_SWITCH,	exit_task_switch,	MAY_VECTOR | DELIVERY),
 	ROW(DESC_TABLE,		exit_emulate,		0),
 	ROW(NESTED_PF,		exit_nested_pf,		MAY_VECTOR | DELIVERY),
 	ROW(MMIO,		exit_mmio,		MAY_VECTOR | DELIVERY),

@@ -344,7 +344,7 @@ static noinline enum outcome prepare_events(struct x86_vcpu *v)
 
 	settle_pv_eoi(v);
 	out = events_before_entry(v);
-	if (v->lapic && (v->pv_eoi_msr & 1))
+	if ((v->pv_eoi_msr & 1) && lapic_eoi_unheard(v))
 		v->pv_eoi_armed = pv_eoi_arm(v);
 	return out;
 }

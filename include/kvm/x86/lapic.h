@@ -57,6 +57,7 @@ bool lapic_owns_gpa(struct x86_vcpu *v, gpa_t gpa);	/* the enabled xAPIC page ho
 bool x2apic_msr_read(struct x86_vcpu *v, u32 msr, u64 *val);	/* false: #GP */
 bool x2apic_msr_write(struct x86_vcpu *v, u32 msr, u64 val);
 void lapic_eoi(struct x86_vcpu *v);			/* the EOI register, also by a virtualised write */
+bool lapic_eoi_unheard(struct x86_vcpu *v);		/* PV EOI: the EOI due next may go untold */
 u64 lapic_get_base(struct x86_vcpu *v);			/* MSR 1BH */
 bool lapic_set_base(struct x86_vcpu *v, u64 val, bool host);	/* false: #GP */
 u64 lapic_get_deadline(struct x86_vcpu *v);		/* MSR 6E0H */
