@@ -153,13 +153,25 @@ static noinline enum outcome serve_requests(struct x86_vcpu *v)
 
 /* --- waiting --- */
 
+/*
+ * The guest may have ended an interrupt without telling (PV EOI). Before anybody looks at the local APIC for what it
+ * could deliver, the flag is taken back.
+ */
+static void settle_pv_eoi(struct x86_vcpu *v)
+{
+	if (likely(!v->pv_eoi_armed))
+		return;
+	v->pv_eoi_armed = false;
+	if (pv_eoi_taken(v))
+		lapic_eoi(v);
+}
+
 /* Halted, or an application processor before its SIPI. */
 static noinline enum outcome wait_to_run(struct x86_vcpu *v)
 {
-	enum outcome out;
-
 	/* Others read these while we sleep; nobody fetches for them. */
 	state_need(v, G_RFLAGS | G_SHADOW);
+	settle_pv_eoi(v);
 	if (!arch_vcpu_runnable(&v->vcpu))
 		vcpu_block(&v->vcpu, v->mp_state == KVM_MP_STATE_HALTED);
 	if (v->mp_state == KVM_MP_STATE_HALTED && events_wake(v)) {
@@ -167,8 +179,7 @@ static noinline enum outcome wait_to_run(struct x86_vcpu *v)
 		WRITE_ONCE(v->parked, false);
 		v->recheck_events = true;
 	}
-	out = vcpu_apic_events(v);
-	return out;
+	return vcpu_apic_events(v);
 }
 
 /* --- in and out of the guest --- */
@@ -326,16 +337,6 @@ static noinline enum outcome interpret(struct x86_vcpu *v)
 {
 	v->exit = (struct vm_exit){ .kind = EXIT_BAD_STATE };
 	return handle_exit(v);
-}
-
-/* The guest may have ended an interrupt without telling (PV EOI). Armed, the flag is taken back first. */
-static void settle_pv_eoi(struct x86_vcpu *v)
-{
-	if (likely(!v->pv_eoi_armed))
-		return;
-	v->pv_eoi_armed = false;
-	if (pv_eoi_taken(v))
-		lapic_eoi(v);
 }
 
 static noinline enum outcome prepare_events(struct x86_vcpu *v)
