@@ -152,6 +152,8 @@ static void ept_misconfig_facts(struct vmx_vcpu *vmx, struct vm_exit *x)
 {
 	x->gpa = GPA(vmcs_read(GUEST_PHYSICAL_ADDRESS));
 	x->gva_valid = false;
+	/* Not told: a read at first, should there be memory by now. */
+	x->error = PFERR_U | PFERR_GUEST_FINAL;
 }
 
 static void pml_facts(struct vmx_vcpu *vmx, struct vm_exit *x)

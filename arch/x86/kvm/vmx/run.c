@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The way into the guest and the first steps after an exit. IRQs off throughout; every instruction here is
- * paid by every exit.
+ * paid by every exit. Up to the return from vmx_enter() context tracking may say "guest": nothing that it
+ * calls may be traced or use RCU, so this file, state.c and control.c are built without tracing (Kbuild).
  */
 #define pr_fmt(fmt) "kvm_intel: " fmt
 
@@ -73,6 +74,8 @@ enum entry_end vmx_enter(struct x86_vcpu *v)
 	vmx->inject_nmi = false;
 	if (cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL) && vmx->spec_ctrl_used)
 		v->spec_ctrl = vmx->entry.guest_spec;
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
 	if (unlikely(vmx->host.debugctl))
 		update_debugctlmsr(vmx->host.debugctl);
 	if (unlikely(failed))
