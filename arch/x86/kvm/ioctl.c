@@ -14,11 +14,9 @@
 #include <kvm/x86/ioctls.h>
 #include <kvm/x86/machine.h>
 
-#define IOC_BOTH_LOCKS	(IOC_VM_LOCK | IOC_SLOTS_LOCK)
-
 /*
- * Two commands hand a structure in and have a number that says out. Their rows are raw, and this brings the
- * structure to where the dispatcher would have put it.
+ * Three commands hand a structure in and have a number that says otherwise: out, or nothing. Their rows are raw, and
+ * this brings the structure to where the dispatcher would have put it.
  */
 static long with_input(struct kvm_call *c, size_t size, long (*fn)(struct kvm_call *c))
 {
@@ -44,6 +42,11 @@ static long set_pit(struct kvm_call *c)
 	return with_input(c, sizeof(struct kvm_pit_state), vm_set_pit);
 }
 
+static long reinject(struct kvm_call *c)
+{
+	return with_input(c, sizeof(struct kvm_reinject_control), vm_reinject);
+}
+
 /* Lists whose length the caller's header gives are read and written by their handlers: IOC_RAW. */
 static const struct kvm_ioctl dev_rows[] = {
 	{ KVM_GET_MSR_INDEX_LIST, IOC_RAW, dev_msr_index_list },
@@ -59,16 +62,16 @@ static const struct kvm_ioctl dev_rows[] = {
 static const struct kvm_ioctl vm_rows[] = {
 	{ KVM_SET_TSS_ADDR, IOC_RAW | IOC_VM_LOCK, vm_set_tss_addr },
 	{ KVM_SET_IDENTITY_MAP_ADDR, IOC_VM_LOCK, vm_set_identity_map },
-	{ KVM_CREATE_IRQCHIP, IOC_RAW | IOC_BOTH_LOCKS, vm_create_irqchip },
+	{ KVM_CREATE_IRQCHIP, IOC_RAW | IOC_VM_LOCK | IOC_SLOTS_LOCK, vm_create_irqchip },
 	{ KVM_IRQ_LINE, 0, vm_irq_line },
 	{ KVM_GET_IRQCHIP, IOC_VM_LOCK, vm_get_irqchip },
 	{ KVM_SET_IRQCHIP, IOC_RAW | IOC_VM_LOCK, set_irqchip },
-	{ KVM_CREATE_PIT, IOC_RAW | IOC_BOTH_LOCKS, vm_create_pit },
+	{ KVM_CREATE_PIT, IOC_RAW | IOC_VM_LOCK, vm_create_pit },
 	{ KVM_GET_PIT, IOC_VM_LOCK, vm_get_pit },
 	{ KVM_SET_PIT, IOC_RAW | IOC_VM_LOCK, set_pit },
 	{ KVM_IRQ_LINE_STATUS, 0, vm_irq_line_status },
-	{ KVM_REINJECT_CONTROL, IOC_RAW | IOC_VM_LOCK, vm_reinject },
-	{ KVM_CREATE_PIT2, IOC_BOTH_LOCKS, vm_create_pit2 },
+	{ KVM_REINJECT_CONTROL, IOC_RAW | IOC_VM_LOCK, reinject },
+	{ KVM_CREATE_PIT2, IOC_VM_LOCK, vm_create_pit2 },
 	{ KVM_SET_BOOT_CPU_ID, IOC_RAW | IOC_VM_LOCK, vm_set_boot_cpu },
 	{ KVM_SET_CLOCK, 0, vm_set_clock },
 	{ KVM_GET_CLOCK, 0, vm_get_clock },

@@ -107,14 +107,11 @@ int arch_vcpu_init(struct kvm_vcpu *vcpu)
 	if (err)
 		return err;
 	v->intercepts = base_intercepts(v);
-	v->poll_control = 1;
-	mutex_lock(&vcpu->mutex);
 	vcpu_load(vcpu);
 	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	vcpu_power_reset(v, false);
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 	vcpu_put(vcpu);
-	mutex_unlock(&vcpu->mutex);
 	/* With local APICs in user space it is user space that holds processors back until SIPI. */
 	v->mp_state = !v->lapic || vcpu_is_bsp(v) ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
 	v->initialised = true;

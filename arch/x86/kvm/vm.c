@@ -65,8 +65,8 @@ void arch_vm_pre_destroy(struct kvm *kvm)
 
 	/* What fires by itself and would look for vCPUs. */
 	clock_vm_destroy(vm);
-	if (vm->pit)
-		pit_destroy(vm);
+	pit_destroy(vm);
+	irqchip_stop(vm);
 }
 
 void arch_vm_destroy(struct kvm *kvm)
