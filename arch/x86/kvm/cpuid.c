@@ -10,6 +10,7 @@
  *
  * vCPU thread. The table may be replaced until the first KVM_RUN; from then on only an identical one is accepted.
  */
+#include <linux/export.h>
 #include <linux/limits.h>
 #include <linux/nospec.h>
 #include <linux/overflow.h>
@@ -174,6 +175,7 @@ bool guest_cpuid(struct x86_vcpu *v, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	*edx = e->edx;
 	return true;
 }
+EXPORT_SYMBOL_GPL(guest_cpuid);
 
 enum outcome exit_cpuid(struct x86_vcpu *v)
 {
