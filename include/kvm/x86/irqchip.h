@@ -15,7 +15,9 @@ struct pit;
 
 /* KVM_CREATE_IRQCHIP: PIC + IOAPIC + default routes; kvm->lock and slots_lock held. */
 int irqchip_create(struct x86_vm *vm);
-void irqchip_destroy(struct x86_vm *vm);
+/* No vCPU runs any more, but they are still there (arch_vm_pre_destroy): nothing fires by itself afterwards. */
+void irqchip_stop(struct x86_vm *vm);
+void irqchip_destroy(struct x86_vm *vm);	/* also where none was created */
 long irqchip_get(struct x86_vm *vm, struct kvm_irqchip *chip);
 long irqchip_set(struct x86_vm *vm, const struct kvm_irqchip *chip);
 

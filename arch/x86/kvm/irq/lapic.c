@@ -21,11 +21,23 @@
 
 /* Posting */
 
+/* Is this v's own thread, outside of interrupts? Then it will look before it enters the guest or halts. */
+static bool own_thread(const struct x86_vcpu *v)
+{
+	bool own;
+
+	if (!in_task())
+		return false;
+	preempt_disable();
+	own = kvm_running_vcpu() == &v->vcpu;
+	preempt_enable();
+	return own;
+}
+
 static void kick(struct x86_vcpu *v)
 {
-	/* Its own thread is on its way to the next entry and needs no locked operation. */
-	if (in_task() && kvm_running_vcpu() == &v->vcpu)
-		v->recheck_events = true;
+	if (own_thread(v))
+		v->recheck_events = true;	/* no locked operation */
 	else
 		vcpu_request_kick(v, REQ_EVENT);
 }
