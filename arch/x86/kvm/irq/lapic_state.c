@@ -66,9 +66,12 @@ bool lapic_set_base(struct x86_vcpu *v, u64 val, bool host)
 		return false;
 	if (!diff)
 		return true;
-	if (v->lapic && !host && !(old & BASE_EN) && (val & BASE_EN)) {
-		/* Once off it comes back as after power-up (SDM 11.4.3). */
-		lapic_reset(v, false);
+	if (v->lapic && !host && diff & BASE_EN) {
+		/* Off, it counts no more; and it comes back as after power-up (SDM 11.4.3). */
+		if (val & BASE_EN)
+			lapic_reset(v, false);
+		else
+			lapic_timer_stop(v->lapic);
 	}
 	WRITE_ONCE(v->apic_base, val);
 	if (v->lapic && diff & (BASE_EN | BASE_EXTD)) {
