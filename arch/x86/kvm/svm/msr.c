@@ -137,13 +137,9 @@ bool svm_get_msr(struct x86_vcpu *v, u32 msr, u64 *val, bool host)
 	case MSR_AMD64_DE_CFG:
 		*val = svm->de_cfg;
 		return true;
-	case MSR_AMD_CPUID_FN_1: {
-		u32 eax = 1, ebx, ecx = 0, edx;
-
-		if (guest_cpuid(v, &eax, &ebx, &ecx, &edx))
-			*val = (u64)ecx << 32 | edx;
+	case MSR_AMD_CPUID_FN_1:	/* what CPUID 1 says in ECX and EDX */
+		*val = (u64)v->cap.f1_ecx << 32 | v->cap.f1_edx;
 		return true;
-	}
 	case MSR_VM_HSAVE_PA:
 	case MSR_AMD64_SYSCFG:
 	case MSR_AMD64_NB_CFG:
