@@ -54,8 +54,11 @@ typedef __s64 s64;
 
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
-#define xchg(p, v)		__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
-#define try_cmpxchg64(p, o, n)	__atomic_compare_exchange_n(p, o, n, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+/* The windows between a read and its exchange are widened at random. */
+void shim_dawdle(void);
+#define xchg(p, v)		(shim_dawdle(), __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
+#define try_cmpxchg64(p, o, n) \
+	(shim_dawdle(), __atomic_compare_exchange_n(p, o, n, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 #define cmpxchg(p, o, n) \
 	({ __typeof__(*(p)) o_ = (o); \
 	   __atomic_compare_exchange_n(p, &o_, n, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); o_; })

@@ -32,8 +32,12 @@ struct page *alloc_page(int gfp)
 
 void __free_page(struct page *p)
 {
-	/* whoever still walks here finds links to nowhere */
-	memset(p, 0xa5, 2 * PAGE_SIZE);
+	u64 *e = page_address(p);
+
+	/* whoever still walks here follows a link that faults, or changes what must not change */
+	for (unsigned int i = 0; i < PT_ENTRIES; i++)
+		e[i] = ENT_ADDR | ENT_MAPPED | ENT_R | ENT_HOST_W;
+	p->private = 0xa5a5;
 	__atomic_fetch_sub(&live_pages, 1, __ATOMIC_RELAXED);
 	free(p);
 }
@@ -63,6 +67,12 @@ void kmem_cache_free(struct kmem_cache *c, void *p)
 {
 	__atomic_fetch_sub(&live_objects, 1, __ATOMIC_RELAXED);
 	free(p);
+}
+
+void shim_dawdle(void)
+{
+	if (!(rnd() % 64))
+		sched_yield();
 }
 
 static pthread_rwlock_t rcu = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
@@ -120,6 +130,8 @@ void write_unlock(rwlock_t *p)
 {
 	held_write = NULL;
 	pthread_rwlock_unlock(&p->l);
+	if (!(rnd() % 4))
+		sched_yield();		/* whoever flushes only now is too late */
 }
 
 /* Contended at random as well, so that every yield happens. */

@@ -40,6 +40,19 @@ static void use(struct hw_vcpu *c, u64 gfn, bool write)
 	guest_unlock(c);
 }
 
+/* Often the same few pages, so that vCPUs and host meet. */
+static u64 pick_gfn(void)
+{
+	switch (rnd() % 8) {
+	case 0:
+		return SMALL_GFN + rnd() % SMALL_PAGES;
+	case 1:
+		return MAIN_GFN + rnd() % MAIN_PAGES;
+	default:
+		return MAIN_GFN + rnd() % 3 * REGION + rnd() % 16;
+	}
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct hw_vcpu *c = arg;
@@ -49,7 +62,7 @@ static void *vcpu_thread(void *arg)
 	mmu_load_root(c->v);
 	vm_leave_srcu();
 	while (!READ_ONCE(stop)) {
-		u64 gfn = rnd() % 8 ? MAIN_GFN + rnd() % MAIN_PAGES : SMALL_GFN + rnd() % SMALL_PAGES, pfn, error;
+		u64 gfn = pick_gfn(), pfn, error;
 		bool write = rnd() & 1, exec = !write && !(rnd() % 8);
 		enum hw_end r;
 
@@ -75,7 +88,7 @@ static pthread_mutex_t region_lock[REGIONS];
 
 static void change_region(u64 region)
 {
-	u64 page = region + rnd() % REGION;
+	u64 page = region + rnd() % 24;
 
 	switch (rnd() % 8) {
 	case 0:
@@ -90,7 +103,7 @@ static void change_region(u64 region)
 		break;
 	default:
 		host_split(region, REGION);
-		for (unsigned int i = rnd() % 16; i; i--, page = region + rnd() % REGION)
+		for (unsigned int i = rnd() % 16; i; i--, page = region + rnd() % 24)
 			host_map(page, 1 + rnd() % 4 % (region + REGION - page), PT_4K, rnd() % 4);
 	}
 }
@@ -98,9 +111,11 @@ static void change_region(u64 region)
 static void *host_thread(void *arg)
 {
 	while (!READ_ONCE(stop)) {
-		unsigned int i = rnd() % REGIONS;
+		unsigned int i = rnd() & 1 ? rnd() % 3 : rnd() % (REGIONS + 1);
 
-		if (!(rnd() % 4)) {
+		if (i == REGIONS) {			/* the slot that comes and goes */
+			host_map(MAIN_PAGES + rnd() % SMALL_PAGES, 1, PT_4K, true);
+		} else if (!(rnd() % 4)) {
 			host_age(i * REGION, REGION, rnd() & 1);
 		} else if (!(rnd() % 4)) {
 			host_age(i * REGION + rnd() % REGION, 1, true);
