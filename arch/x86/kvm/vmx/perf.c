@@ -26,7 +26,10 @@ void perf_init(void)
 {
 	int n = 0;
 
-	if (perf_guest_get_msrs(&n, NULL) && n)
+	preempt_disable();
+	perf_guest_get_msrs(&n, NULL);
+	preempt_enable();
+	if (n)
 		static_branch_enable(&host_pmu);
 }
 
