@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Events from and for user space: KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_VCPU_EVENTS.
+ * Events from and for user space: KVM_INTERRUPT, KVM_NMI, KVM_GET/SET_VCPU_EVENTS, KVM_SET_VAPIC_ADDR.
  *
  * The ABI's picture is wider than ours: it can show an exception, an NMI and an interrupt injected at once. We keep
  * the one that goes first as injected and the others as pending, which the guest cannot tell apart. Software
@@ -47,6 +47,17 @@ long vcpu_nmi(struct kvm_call *c)
 	atomic_add_unless(&v->ev.nmi_queued, 1, 2);
 	vcpu_request_kick(v, REQ_NMI);
 	return 0;
+}
+
+/*
+ * Where the VMM's option ROM keeps a copy of the TPR, for guests whose TPR accesses it patches. Accesses are not
+ * reported to it (KVM_TPR_ACCESS_REPORTING), so it patches none and no page can be in use; at each reset it says so.
+ */
+long vcpu_set_vapic_addr(struct kvm_call *c)
+{
+	const struct kvm_vapic_addr *va = c->arg;
+
+	return x86_vcpu(c->vcpu)->lapic && !va->vapic_addr ? 0 : -EINVAL;
 }
 
 static u8 shadow_to_user(u8 shadow)

@@ -99,6 +99,7 @@ static const struct kvm_ioctl vcpu_rows[] = {
 	{ KVM_SET_LAPIC, IOC_LOAD, vcpu_set_lapic },
 	{ KVM_SET_CPUID2, IOC_LOAD, vcpu_set_cpuid2 },
 	{ KVM_GET_CPUID2, IOC_RAW | IOC_LOAD, vcpu_get_cpuid2 },
+	{ KVM_SET_VAPIC_ADDR, 0, vcpu_set_vapic_addr },
 	{ KVM_GET_MP_STATE, IOC_LOAD, vcpu_get_mp_state },
 	{ KVM_SET_MP_STATE, IOC_LOAD, vcpu_set_mp_state },
 	{ KVM_NMI, IOC_RAW | IOC_NO_MUTEX, vcpu_nmi },
