@@ -151,6 +151,8 @@ static long enable_max_vcpu_id(struct x86_vm *vm, const struct kvm_enable_cap *c
 
 	if (!cap->args[0] || cap->args[0] > KVM_MAX_VCPU_ID || vm->boot_cpu >= cap->args[0])
 		return -EINVAL;
+	if (kvm->max_vcpu_id == cap->args[0])
+		return 0;
 	if (kvm->max_vcpu_id || kvm->created_vcpus)
 		return -EINVAL;
 	kvm->max_vcpu_id = cap->args[0];

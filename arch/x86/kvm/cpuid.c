@@ -245,7 +245,7 @@ static void runtime_apply(struct x86_vcpu *v, struct cpuid_table *t)
 		return;
 	runtime_features(v, t);
 	e = find(t, 0xd, 0);
-	if (e)
+	if (e && e->eax)
 		e->ebx = xsave_area_size(v->xcr0, false);
 	e = find(t, 0xd, 1);
 	if (e && (e->eax & (BIT(1) | BIT(3))))

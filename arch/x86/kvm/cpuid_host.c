@@ -354,6 +354,9 @@ static void leaf_sizes(u32 f)
 	if (!vendor_caps.two_dim)
 		phys = boot_cpu_data.x86_phys_bits;
 	add_features(f, 0, 0);
+	/* What a processor without the flaw does not say itself where it came before the bit. */
+	if (vendor_ops.amd && !boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
+		last()->ebx |= B(26);
 	last()->eax = phys | linear << 8;
 	if (vendor_caps.two_dim && vendor_caps.two_dim_levels < 5 && phys > 48)
 		last()->eax |= 48 << 16;
