@@ -57,6 +57,9 @@ static void edges(void)
 	CHECK_EQ(take(cpu(vm, 1)), -1);
 	lapic_w(cpu(vm, 1), R_EOI, 0);
 	CHECK_EQ(take(cpu(vm, 1)), 0x51);
+	lapic_w(cpu(vm, 1), R_EOI, 0);
+	CHECK_EQ(line(4, true), 0);		/* no new edge */
+	CHECK_EQ(take(cpu(vm, 1)), -1);
 	CHECK_EQ(take(cpu(vm, 0)), -1);
 	machine_end(vm);
 }
@@ -189,6 +192,14 @@ static void messages(void)
 	CHECK_EQ(take(cpu(vm, 1)), 0x41);
 	msi.address_lo = 0xfee00000 | 7 << 12;
 	CHECK_EQ(irqchip_signal_msi(vm, &msi), 0);
+	lapic_w(cpu(vm, 0), R_LDR, 0x01000000);
+	lapic_w(cpu(vm, 1), R_LDR, 0x02000000);
+	msi.address_lo = 0xfee00000 | 3 << 12 | BIT(2);
+	CHECK_EQ(irqchip_signal_msi(vm, &msi), 2);	/* CPU 1 has it in service: it waits behind */
+	CHECK_EQ(take(cpu(vm, 0)), 0x41);
+	msi.address_lo |= BIT(3);		/* one of the two */
+	msi.data = 0x42;
+	CHECK_EQ(irqchip_signal_msi(vm, &msi), 1);
 	msi.flags = 1;
 	CHECK_EQ(irqchip_signal_msi(vm, &msi), -EINVAL);
 	vm->x2apic_ids = true;

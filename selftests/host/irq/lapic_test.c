@@ -54,12 +54,16 @@ static void priorities(void)
 	v = cpu(vm, 0);
 	CHECK(lapic_post(v, 0x41, false));
 	CHECK(!lapic_post(v, 0x41, false));
+	CHECK_EQ(lapic_pending(v), 0x41);
+	CHECK(!lapic_post(v, 0x41, false));	/* merges in the IRR too */
 	lapic_post(v, 0x51, false);
 	lapic_post(v, 0xfe, false);
 	CHECK_EQ(take(v), 0xfe);
 	CHECK_EQ(lapic_r(v, R_PPR), 0xf0);
 	CHECK_EQ(take(v), -1);
+	v->recheck_events = false;
 	lapic_w(v, R_EOI, 0);
+	CHECK(v->recheck_events);		/* something waits */
 	CHECK_EQ(take(v), 0x51);
 	lapic_post(v, 0x5f, false);		/* the same class waits */
 	CHECK_EQ(take(v), -1);
@@ -308,6 +312,7 @@ static void x2apic_destinations(void)
 	go_x2apic(cpu(vm, 0));
 	CHECK_EQ(x2ipi(0, 7, 0), 0x80);		/* in xAPIC mode still */
 	CHECK_EQ(x2ipi(0, ~0u, 0), 0xfffff);
+	CHECK_EQ(x2ipi(0, 0x0003, 1 << 11), 1);	/* the others have no logical ID yet */
 	for (i = 1; i < 20; i++)
 		go_x2apic(cpu(vm, i));
 	CHECK_EQ(x2ipi(0, 17, 0), 0x20000);

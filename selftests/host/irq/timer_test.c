@@ -69,6 +69,11 @@ static void periodic(void)
 	}
 	pass_ns(MS / 4);
 	CHECK_EQ(lapic_r(v, R_TMCCT), MS * 3 / 4);
+	clock_ns += MS;				/* the host's interrupt is late */
+	CHECK_EQ(lapic_r(v, R_TMCCT), MS * 3 / 4);
+	pass_ns(0);
+	CHECK_EQ(take(v), 0x41);
+	lapic_w(v, R_EOI, 0);
 	lapic_w(v, R_LVTT, 0x41);		/* to one-shot: ends its round */
 	pass_ns(MS);
 	CHECK_EQ(take(v), 0x41);
@@ -224,6 +229,7 @@ static void pit_reinjection(void)
 static void pit_counters(void)
 {
 	u64 before;
+	u16 low;
 
 	pit_start(KVM_PIT_SPEAKER_DUMMY);
 	load(1, 2, 1000);
@@ -231,6 +237,12 @@ static void pit_counters(void)
 	CHECK_EQ(latched(1), 1000);
 	pass_ns(NSEC_PER_SEC / 1193182 * 500);
 	CHECK(latched(1) >= 499 && latched(1) <= 502);
+	out8(vm, 0x43, 0x40);
+	pass_ns(100000);
+	out8(vm, 0x43, 0x40);			/* the first one stays */
+	low = in8(vm, 0x41);
+	CHECK((low | in8(vm, 0x41) << 8) >= 499);
+	CHECK(latched(1) < 499 || latched(1) > 502);
 	/* Read-back of count and status of channel 1. */
 	out8(vm, 0x43, 0xc4);
 	CHECK_EQ(in8(vm, 0x41) & 0x3f, 0x34);
