@@ -85,12 +85,14 @@ void arch_slot_free(struct kvm *kvm, struct memslot *slot);
 void arch_slot_flush(struct kvm *kvm, struct memslot *slot);
 
 /*
- * MMU notifier and dirty log; mmu_lock is taken by them. unmap/age return whether a TLB flush is due. unmap drops
- * mmu_lock and takes it again when r->may_block and others wait (after flushing): its caller holds kvm->srcu round
- * its search for slots and reads kvm->leaving and the sets before the first call, in one section of the lock.
+ * MMU notifier and dirty log; mmu_lock is taken by them. unmap/age return whether a TLB flush is due. x86 has flushed
+ * what it unmapped before anyone else can have mmu_lock, or a second notifier would find nothing mapped and let the page
+ * go. unmap drops mmu_lock and takes it again when r->may_block and others wait: its caller is in kvm->srcu.
  */
 bool arch_mmu_unmap(struct kvm *kvm, const struct gfn_range *r);	/* mmu_lock held for write by the caller */
 bool arch_mmu_age(struct kvm *kvm, const struct gfn_range *r, bool clear); /* likewise; returns young */
+/* kvm->noncoherent_dma became zero or ceased to be: memory types of what is mapped are chosen anew. May sleep. */
+void arch_noncoherent_changed(struct kvm *kvm);
 void arch_mmu_release(struct kvm *kvm);			/* the mm goes away: drop every mapping; takes mmu_lock */
 /* Write-protect (or clear D bits of) the frames slot->base + first + bits of mask; mmu_lock write-held. */
 void arch_mmu_protect(struct kvm *kvm, struct memslot *slot, u64 first, unsigned long mask);

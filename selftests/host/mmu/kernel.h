@@ -52,10 +52,11 @@ typedef __s64 s64;
 #define container_of(p, t, m)	((t *)((char *)(p) - offsetof(t, m)))
 #define __ffs(x)		((unsigned int)__builtin_ctzl(x))
 
-#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
-#define WRITE_ONCE(x, v)	__atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
-/* The windows between a read and its exchange are widened at random. */
+/* Windows between reads, and between a read and its exchange, are widened at random. */
 void shim_dawdle(void);
+extern __thread bool shim_in_rcu;
+#define READ_ONCE(x)		((void)(shim_in_rcu ? shim_dawdle() : (void)0), __atomic_load_n(&(x), __ATOMIC_RELAXED))
+#define WRITE_ONCE(x, v)	__atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 #define xchg(p, v)		(shim_dawdle(), __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
 #define try_cmpxchg64(p, o, n) \
 	(shim_dawdle(), __atomic_compare_exchange_n(p, o, n, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))

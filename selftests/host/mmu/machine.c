@@ -80,14 +80,17 @@ static pthread_mutex_t rcu_list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rcu_head *rcu_list;
 static int writers_waiting;
 static __thread rwlock_t *held_write;
+__thread bool shim_in_rcu;
 
 void rcu_read_lock(void)
 {
 	pthread_rwlock_rdlock(&rcu);
+	shim_in_rcu = true;
 }
 
 void rcu_read_unlock(void)
 {
+	shim_in_rcu = false;
 	pthread_rwlock_unlock(&rcu);
 }
 
@@ -480,9 +483,9 @@ void host_invalidate(u64 page, u64 n, void (*change)(u64, u64), bool may_block)
 	k = ranges_of(page, n, may_block, r, ARRAY_SIZE(r));
 	for (i = 0; i < k; i++)
 		flush |= arch_mmu_unmap(kvm, &r[i]);
+	write_unlock(&kvm->mmu_lock);
 	if (flush)
 		kvm_flush_remote_tlbs(kvm);
-	write_unlock(&kvm->mmu_lock);
 	vm_leave_srcu();
 
 	pthread_mutex_lock(&host_lock);

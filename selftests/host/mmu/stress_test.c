@@ -108,6 +108,11 @@ static void change_region(u64 region)
 	}
 }
 
+/* An invalidation after which all is as before; it may overlap one that takes the page away. */
+static void no_change(u64 page, u64 n)
+{
+}
+
 static void *host_thread(void *arg)
 {
 	while (!READ_ONCE(stop)) {
@@ -115,6 +120,8 @@ static void *host_thread(void *arg)
 
 		if (i == REGIONS) {			/* the slot that comes and goes */
 			host_map(MAIN_PAGES + rnd() % SMALL_PAGES, 1, PT_4K, true);
+		} else if (rnd() & 1) {
+			host_invalidate(i * REGION, 24, no_change, rnd() & 1);
 		} else if (!(rnd() % 4)) {
 			host_age(i * REGION, REGION, rnd() & 1);
 		} else if (!(rnd() % 4)) {
@@ -187,7 +194,7 @@ static void *log_thread(void *arg)
 
 static void stress(enum pt_kind kind)
 {
-	void *(*const others[])(void *) = { host_thread, host_thread, slot_thread, log_thread };
+	void *(*const others[])(void *) = { host_thread, host_thread, host_thread, slot_thread, log_thread };
 	pthread_t t[TEST_VCPUS + ARRAY_SIZE(others)];
 	u64 total = 0, lost = 0;
 	unsigned int i;

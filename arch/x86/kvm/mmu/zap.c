@@ -5,7 +5,7 @@
  * All run with mmu_lock held for write, so no mapper is under way; fixers and hardware are. The rule that
  * everything here keeps: whoever removes a translation flushes the TLBs before it lets go of the lock.
  * Otherwise another zapper could find the entry gone, conclude that nothing is mapped and free the page while a
- * vCPU still writes to it. (The notifier's own flush is done by its caller, who still holds the lock.)
+ * vCPU still writes to it. So the notifier's unmapping, too, is flushed here and not left to its caller.
  *
  * A table is detached by clearing the one link to it; what is below stays as it is and is counted and freed later,
  * without the lock. Hardware may walk in it until the flush, fixers until an RCU grace period has passed: so first
@@ -148,12 +148,21 @@ bool arch_mmu_unmap(struct kvm *kvm, const struct gfn_range *r)
 
 	lockdep_assert_held_write(&kvm->mmu_lock);
 	zap_pages(&b, r->start.v, r->end.v);
-	return b.flush;
+	if (b.flush)
+		kvm_flush_remote_tlbs(kvm);
+	return false;
 }
 
 void arch_mmu_release(struct kvm *kvm)
 {
 	mmu_zap_all(kvm);
+}
+
+/* The memory types of what is mapped are those of before. Formats that leave them to the guest have nothing to change. */
+void arch_noncoherent_changed(struct kvm *kvm)
+{
+	if (pt.f.fixed_type)
+		mmu_zap_all(kvm);
 }
 
 int arch_slot_prepare(struct kvm *kvm, const struct memslot *old, struct memslot *new, enum slot_change c)
