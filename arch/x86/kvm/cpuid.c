@@ -274,8 +274,8 @@ static const struct { u64 cr4; u32 function; u8 reg, bit; } cr4_features[] = {
 	{ X86_CR4_SMAP, 7, EBX, 20 },
 	{ X86_CR4_PKE, 7, ECX, 3 },
 };
-#define CR4_ALWAYS	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE | \
-			 X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
+#define CR4_ALWAYS	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | \
+			 X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
 
 /* t NULL: no table yet, and what we support is allowed. */
 static bool has_feature(struct cpuid_table *t, u32 function, int reg, unsigned int bit)

@@ -57,26 +57,33 @@ static const struct feature_word words[] = {
 	 * hypervisor" are ours. TSC-deadline depends on the local APIC: KVM_CAP_TSC_DEADLINE_TIMER.
 	 */
 	{ 1, 0, ECX, CPUID_1_ECX,
-	  B(0) | B(1) | B(9) | B(12) | B(13) | B(17) | B(19) | B(20) | B(22) | B(23) | B(25) | B(26) | B(28) | B(29) | B(30),
+	  B(0) | B(1) | B(9) | B(12) | B(13) | B(17) | B(19) | B(20) | B(22) | B(23) | B(25) | B(26) | B(28) |
+	  B(29) | B(30),
 	  B(21) | B(31) },
 	/* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFLUSH MMX FXSR SSE SSE2 SS */
 	{ 1, 0, EDX, CPUID_1_EDX,
-	  B(0) | B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(11) | B(13) | B(15) | B(16) |
-	  B(17) | B(19) | B(23) | B(24) | B(25) | B(26) | B(27),
+	  B(0) | B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(11) | B(13) | B(15) | B(16) | B(17) |
+	  B(19) | B(23) | B(24) | B(25) | B(26) | B(27),
 	  B(9) | B(12) | B(14) },
 	/*
-	 * FSGSBASE BMI1 HLE AVX2 FDP-on-exceptions SMEP BMI2 ERMS INVPCID RTM no-FCS AVX512F/DQ RDSEED ADX SMAP AVX512IFMA
-	 * CLFLUSHOPT CLWB AVX512PF/ER/CD SHA AVX512BW/VL; TSC_ADJUST is ours.
+	 * FSGSBASE BMI1 HLE AVX2 FDP-on-exceptions SMEP BMI2 ERMS INVPCID RTM no-FCS AVX512F/DQ RDSEED ADX SMAP
+	 * AVX512IFMA CLFLUSHOPT CLWB AVX512PF/ER/CD SHA AVX512BW/VL; TSC_ADJUST is ours.
 	 */
 	{ 7, 0, EBX, CPUID_7_0_EBX,
-	  B(0) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(10) | B(11) | B(13) | B(16) | B(17) | B(18) | B(19) |
-	  B(20) | B(21) | B(23) | B(24) | B(26) | B(27) | B(28) | B(29) | B(30) | B(31),
+	  B(0) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(10) | B(11) | B(13) | B(16) | B(17) | B(18) |
+	  B(19) | B(20) | B(21) | B(23) | B(24) | B(26) | B(27) | B(28) | B(29) | B(30) | B(31),
 	  B(1) },
-	/* PREFETCHWT1 VBMI UMIP PKU VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ LA57 RDPID CLDEMOTE MOVDIRI MOVDIR64B */
+	/*
+	 * PREFETCHWT1 VBMI UMIP PKU VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ LA57 RDPID CLDEMOTE MOVDIRI
+	 * MOVDIR64B
+	 */
 	{ 7, 0, ECX, CPUID_7_ECX,
-	  B(0) | B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(16) | B(22) | B(25) | B(27) |
-	  B(28), 0 },
-	/* 4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE TSXLDTRK AVX512-FP16 SPEC_CTRL STIBP ARCH_CAPABILITIES SSBD */
+	  B(0) | B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(16) | B(22) | B(25) |
+	  B(27) | B(28), 0 },
+	/*
+	 * 4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE TSXLDTRK AVX512-FP16 SPEC_CTRL STIBP ARCH_CAPABILITIES
+	 * SSBD
+	 */
 	{ 7, 0, EDX, CPUID_7_EDX,
 	  B(2) | B(3) | B(4) | B(8) | B(10) | B(14) | B(16) | B(23) | B(26) | B(27) | B(29) | B(31), 0 },
 	/* SHA512 SM3 SM4 AVX-VNNI AVX512-BF16 CMPCCXADD FZRM FSRS FSRC AVX-IFMA */
@@ -92,16 +99,24 @@ static const struct feature_word words[] = {
 	{ 0x80000001, 0, ECX, CPUID_8000_0001_ECX,
 	  B(0) | B(4) | B(5) | B(6) | B(7) | B(8) | B(11) | B(16) | B(21) | B(22), 0 },
 	/*
-	 * As leaf 1's where AMD repeats it, then SYSCALL NX MMXEXT FXSR-opt 1G-pages RDTSCP LM 3DNowExt 3DNow. The repeated
-	 * bits are not masked by the kernel's word: it keeps them in leaf 1's.
+	 * As leaf 1's where AMD repeats it, then SYSCALL NX MMXEXT FXSR-opt 1G-pages RDTSCP LM 3DNowExt 3DNow. The
+	 * repeated bits are not masked by the kernel's word: it keeps them in leaf 1's.
 	 */
 	{ 0x80000001, 0, EDX, -1,
-	  B(0) | B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(11) | B(12) | B(13) | B(14) | B(15) |
-	  B(16) | B(17) | B(20) | B(22) | B(23) | B(24) | B(25) | B(26) | B(27) | B(29) | B(30) | B(31), 0 },
-	/* CLZERO XSAVEERPTR WBNOINVD IBPB IBRS STIBP IBRS/STIBP-always-on IBRS-preferred same-mode SSBD SSB_NO PSFD BTC_NO IBPB_RET */
+	  B(0) | B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(11) | B(12) | B(13) | B(14) |
+	  B(15) | B(16) | B(17) | B(20) | B(22) | B(23) | B(24) | B(25) | B(26) | B(27) | B(29) | B(30) | B(31),
+	  0 },
+	/*
+	 * CLZERO XSAVEERPTR WBNOINVD IBPB IBRS STIBP, IBRS and STIBP always on, IBRS preferred, same-mode protection,
+	 * SSBD SSB_NO PSFD BTC_NO IBPB_RET
+	 */
 	{ 0x80000008, 0, EBX, CPUID_8000_0008_EBX,
-	  B(0) | B(2) | B(9) | B(12) | B(14) | B(15) | B(16) | B(17) | B(18) | B(19) | B(24) | B(26) | B(28) | B(29) | B(30), 0 },
-	/* no-nested-data-breakpoints serialising-LFENCE VERW-clears null-selector-clears-base AutoIBRS SBPB IBPB_BRTYPE SRSO_NO */
+	  B(0) | B(2) | B(9) | B(12) | B(14) | B(15) | B(16) | B(17) | B(18) | B(19) | B(24) | B(26) | B(28) |
+	  B(29) | B(30), 0 },
+	/*
+	 * no nested data breakpoints, LFENCE serialises, VERW clears, null selector clears base, AutoIBRS SBPB
+	 * IBPB_BRTYPE SRSO_NO
+	 */
 	{ 0x80000021, 0, EAX, -1, B(0) | B(2) | B(5) | B(6) | B(8) | B(27) | B(28) | B(29), 0 },
 };
 
