@@ -413,6 +413,14 @@ static void images(void)
 	lapic_w(v, R_EOI, 0);
 	CHECK_EQ(take(v), 0x50);
 
+	/* At reset VMMs let the PIC through while the rest is disabled. */
+	lapic_reset(v, false);
+	lapic_get_state(v, &a);
+	*(u32 *)&a.regs[R_LINT0] = 0x8700;
+	lapic_set_state(v, &a);
+	CHECK(!lapic_enabled(v) && lapic_accepts_pic(v));
+	CHECK_EQ(lapic_r(v, R_LINT0), 0x8700);
+
 	go_x2apic(v);
 	lapic_get_state(v, &a);
 	memcpy(&id, &a.regs[R_ID], 4);

@@ -332,6 +332,12 @@ bool x2apic_msr_write(struct x86_vcpu *v, u32 msr, u64 val)
 
 	if (unlikely(!v->lapic || !is_x2apic(v) || msr - 0x800 >= ARRAY_SIZE(rows)))
 		return false;
+	if (off == R_EOI) {
+		if (unlikely(val))
+			return false;
+		lapic_eoi(v);
+		return true;
+	}
 	if (off == R_ICR) {
 		if (unlikely(val & ICR_RESERVED))
 			return false;
@@ -340,9 +346,6 @@ bool x2apic_msr_write(struct x86_vcpu *v, u32 msr, u64 val)
 	}
 	if (!(reg_access(v, off) & MSR_W) || val & ~(u64)lapic_reg_bits(v, off))
 		return false;
-	if (off == R_EOI)
-		lapic_eoi(v);
-	else
-		reg_write(v, off, val);
+	reg_write(v, off, val);
 	return true;
 }

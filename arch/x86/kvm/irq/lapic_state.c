@@ -152,16 +152,16 @@ static void load_controls(struct x86_vcpu *v, const struct kvm_lapic_state *s)
 	static const u32 lvts[] = { R_CMCI, R_LVTT, R_THERMAL, R_PERF, R_LINT0, R_LINT1, R_LVTERR };
 	struct lapic *a = v->lapic;
 	unsigned int i;
-	u32 mask, bits;
+	u32 bits;
 
 	for (i = 0; i < ARRAY_SIZE(regs); i++)
 		reg_set(a, regs[i], image_get(s, regs[i]) & lapic_reg_bits(v, regs[i]));
 	reg_set(a, R_ESR, image_get(s, R_ESR) & 0xff);
-	mask = reg_get(a, R_SVR) & SVR_ENABLE ? 0 : LVT_MASK;
+	/* Unmasked in a disabled APIC, as no guest could write it: so VMMs hand the PIC's line to the firmware. */
 	for (i = 0; i < ARRAY_SIZE(lvts); i++) {
 		bits = lapic_reg_bits(v, lvts[i]);
 		/* One that is not there may come with the machine-check banks, and is masked then. */
-		reg_set(a, lvts[i], bits ? (image_get(s, lvts[i]) & bits) | mask : LVT_MASK);
+		reg_set(a, lvts[i], bits ? image_get(s, lvts[i]) & bits : LVT_MASK);
 	}
 }
 
