@@ -145,7 +145,8 @@ static int routes(const struct kvm_irq_routing_entry *e, unsigned int n)
 }
 
 #define PIN(g, c, p)	{ .gsi = g, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { .irqchip = c, .pin = p } }
-#define MSG(g, to, v)	{ .gsi = g, .type = KVM_IRQ_ROUTING_MSI, .u.msi = { .address_lo = 0xfee00000 | (to) << 12, .data = v } }
+#define MSG(g, to, v)	{ .gsi = g, .type = KVM_IRQ_ROUTING_MSI, \
+			  .u.msi = { .address_lo = 0xfee00000 | (to) << 12, .data = v } }
 
 static void routing(void)
 {

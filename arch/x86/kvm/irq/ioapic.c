@@ -7,8 +7,8 @@
  * the EOI of the vector clears it. What arrives at a masked pin is lost as an edge and remembered as a level.
  *
  * ioapic->lock is taken in any context with IRQs off. Acknowledge notifiers are called without it, since they
- * drive pins. A guest that leaves a level active without serving it would interrupt itself for ever: after many EOIs in a row
- * the next message is left to a delayed work.
+ * drive pins. A guest that leaves a level active without serving it would interrupt itself for ever: after many EOIs
+ * in a row the next message is left to a delayed work.
  */
 #define pr_fmt(fmt) "kvm: " fmt
 #include <linux/nospec.h>
