@@ -47,7 +47,7 @@
 #define GUESTDBG_KNOWN		(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | \
 				 KVM_GUESTDBG_USE_HW_BP | GUESTDBG_INJECT | KVM_GUESTDBG_BLOCKIRQ)
 
-/* These exit always: #UD may be an instruction of ours; #DB and #AC can loop in their own delivery; #MC is the host's. */
+/* Always: #UD may be an instruction of ours; #DB and #AC can loop in their own delivery; #MC is the host's. */
 #define ALWAYS_EXIT		(BIT(X86_TRAP_UD) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC))
 
 static bool guest_has_rtm(const struct x86_vcpu *v)

@@ -4,8 +4,8 @@
  *
  * A turn of the loop: requests of other threads are served; a vCPU that does not run waits; events are chosen if
  * somebody asked; IRQs go off and the guest runs; the exit is handled. The last look at requests and at the thread's
- * own pending work comes after vcpu->mode says IN_GUEST and a full barrier: who asks later sees the mode and sends an IPI,
- * which ends the guest at once (virt/kvm/sched.c has the other half).
+ * own pending work comes after vcpu->mode says IN_GUEST and a full barrier: who asks later sees the mode and sends an
+ * IPI, which ends the guest at once (virt/kvm/sched.c has the other half).
  *
  * From the exit to IRQs on the order mirrors the entry: guest's debug registers and XCR0 leave before the host's
  * interrupt is handled, because its softirqs may use the FPU.
