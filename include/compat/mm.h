@@ -6,6 +6,13 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
+/* Lets any signal, not only a fatal one, end the wait for a page (userfaultfd); where there: -EINTR. */
+#ifdef HAVE_FOLL_INTERRUPTIBLE
+#define COMPAT_FOLL_INTERRUPTIBLE	FOLL_INTERRUPTIBLE
+#else
+#define COMPAT_FOLL_INTERRUPTIBLE	0
+#endif
+
 /*
  * The frame that a VM_IO or VM_PFNMAP mapping has at addr, and whether it may be written. mmap_lock held for
  * reading. The answer holds until the next invalidation of the range, so the caller needs an MMU notifier. -errno:

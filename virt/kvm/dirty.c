@@ -67,12 +67,13 @@ static bool collect(struct kvm *kvm, struct memslot *s, size_t first, size_t wor
 		else
 			mask = 0;
 		scratch[i] = mask;
-		if (!mask)
-			continue;
-		any = true;
-		arch_mmu_protect(kvm, s, (first + i) * BITS_PER_LONG, mask);
+		if (mask) {
+			any = true;
+			arch_mmu_protect(kvm, s, (first + i) * BITS_PER_LONG, mask);
+		}
 		/* Nothing is kept across a break: each word stands for itself. */
-		cond_resched_rwlock_write(&kvm->mmu_lock);
+		if (mask || i % 1024 == 0)
+			cond_resched_rwlock_write(&kvm->mmu_lock);
 	}
 	write_unlock(&kvm->mmu_lock);
 	return any;

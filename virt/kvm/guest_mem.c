@@ -291,10 +291,11 @@ out:
 
 static enum pin_result page_slow(struct kvm *kvm, hva_t hva, bool write, struct host_page *hp)
 {
+	const unsigned int flags = FOLL_HWPOISON | COMPAT_FOLL_INTERRUPTIBLE | (write ? FOLL_WRITE : 0);
 	struct host_page better;
 	long n;
 
-	n = get_user_pages_unlocked(hva.v, 1, &hp->page, FOLL_HWPOISON | (write ? FOLL_WRITE : 0));
+	n = get_user_pages_unlocked(hva.v, 1, &hp->page, flags);
 	switch (n) {
 	case 1:
 		break;

@@ -127,13 +127,22 @@ static int host_suspend(void)
 static void host_resume(void)
 {
 	int err = virt_cpu_on();
+	struct kvm_vcpu *vcpu;
+	struct kvm *kvm;
+	unsigned int i;
 
-	if (err) {
-		pr_crit("no virtualisation after resume (%d): guests cannot go on\n", err);
-		kvm_going_down = true;
+	if (!err) {
+		arch_resumed();
 		return;
 	}
-	arch_resumed();
+	pr_crit("no virtualisation after resume (%d): guests cannot go on\n", err);
+	kvm_going_down = true;
+	/* As kvm_kill(), with nobody to wait for. */
+	list_for_each_entry(kvm, &kvm_vms, link) {
+		WRITE_ONCE(kvm->dead, true);
+		kvm_for_each_vcpu(i, vcpu, kvm)
+			vcpu_request(vcpu, REQ_DEAD);
+	}
 }
 
 VIRT_SYSCORE(kvm_syscore, host_suspend, host_resume);

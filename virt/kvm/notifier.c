@@ -75,7 +75,6 @@ static int on_invalidate_start(struct mmu_notifier *mn, const struct mmu_notifie
 {
 	struct kvm *kvm = kvm_of(mn);
 	const struct hva_range h = { range->start, range->end, mmu_notifier_range_blockable(range) };
-	bool flush;
 	int idx;
 
 	idx = srcu_read_lock(&kvm->srcu);
@@ -87,11 +86,13 @@ static int on_invalidate_start(struct mmu_notifier *mn, const struct mmu_notifie
 		kvm->notifier_start = HVA(min(kvm->notifier_start.v, h.start));
 		kvm->notifier_end = HVA(max(kvm->notifier_end.v, h.end));
 	}
-	flush = slots_do(kvm, &h, do_unmap, false);
-	write_unlock(&kvm->mmu_lock);
-	/* Before the page may go, no CPU may know it any more. */
-	if (flush)
+	/*
+	 * Before the page may go, no CPU may know it any more. Under the lock, or a second invalidation of the range would
+	 * find nothing mapped, not flush, and let the page go while the first has yet to.
+	 */
+	if (slots_do(kvm, &h, do_unmap, false))
 		kvm_flush_remote_tlbs(kvm);
+	write_unlock(&kvm->mmu_lock);
 	srcu_read_unlock(&kvm->srcu, idx);
 	return 0;
 }
@@ -117,7 +118,10 @@ static void on_release(struct mmu_notifier *mn, struct mm_struct *mm)
 	srcu_read_unlock(&kvm->srcu, idx);
 }
 
-/* Was anything in the range used since it was last asked? With clear the next answer starts from now. */
+/*
+ * Was anything in the range used since it was last asked? With clear the next answer starts from now; TLBs are not
+ * flushed for that, which makes a page look older than it is and harms nobody.
+ */
 static bool age(struct kvm *kvm, unsigned long start, unsigned long end, bool clear)
 {
 	const struct hva_range h = { start, end, false };
@@ -128,8 +132,6 @@ static bool age(struct kvm *kvm, unsigned long start, unsigned long end, bool cl
 	write_lock(&kvm->mmu_lock);
 	young = slots_do(kvm, &h, arch_mmu_age, clear);
 	write_unlock(&kvm->mmu_lock);
-	if (young && clear)
-		kvm_flush_remote_tlbs(kvm);
 	srcu_read_unlock(&kvm->srcu, idx);
 	return young;
 }

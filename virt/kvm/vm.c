@@ -284,6 +284,9 @@ long dev_create_vm(struct kvm_call *c)
 	}
 	mutex_lock(&kvm_vms_lock);
 	list_add(&kvm->link, &kvm_vms);
+	/* The reboot's walk of the list may be over. */
+	if (kvm_going_down)
+		kvm_kill(kvm);
 	mutex_unlock(&kvm_vms_lock);
 	file = anon_inode_getfile("kvm-vm", &vm_fops, kvm, O_RDWR);
 	if (IS_ERR(file)) {
