@@ -288,7 +288,7 @@ static enum emu_result fetch(struct emulation *e)
 	const struct vm_exit *x = &e->v->exit;
 	unsigned int n = min_t(unsigned int, x->insn_bytes_len, EMU_MAX_INSN);
 
-	if (n && !e->ctx.dr7 && emu_decode(&e->ctx.insn, x->insn_bytes, n, e->ctx.mode) == EMU_DEC_OK)
+	if (n && !e->ctx.dr7 && emu_decode(&e->ctx.insn, x->insn_bytes, n, emu_decode_mode(&e->ctx)) == EMU_DEC_OK)
 		return EMU_DONE;
 	return emu_fetch(&e->ctx);
 }

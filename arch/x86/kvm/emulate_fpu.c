@@ -149,9 +149,6 @@ static enum emu_result x87_memory(struct emulation *e, unsigned int index, void 
 
 static enum emu_result x87_register(struct emulation *e, unsigned int index, void *image)
 {
-	u8 scratch[32];
-	int bad = 0;
-
 	switch (index) {
 	case 0x300 | 0xe2:
 		asm volatile("fnclex");
@@ -162,14 +159,10 @@ static enum emu_result x87_register(struct emulation *e, unsigned int index, voi
 	case 0x700 | 0xe0:
 		asm volatile("fnstsw %0" : "=m" (*(u16 *)image));
 		break;
-	default:	/* FWAIT has no operand; the constraint is for the macro's sake */
-		if ((index & 0x700) != 0x300)
-			return emu_unhandled(&e->ctx, EMU_WHY_OPCODE);
-		memset(scratch, 0, sizeof(scratch));
-		TRY("fwait #", scratch, bad);
-		break;
+	default:
+		return emu_unhandled(&e->ctx, EMU_WHY_OPCODE);
 	}
-	return bad ? emu_fault(&e->ctx, 16, false, 0) : EMU_DONE;
+	return EMU_DONE;
 }
 
 static enum emu_result load_mxcsr(struct emulation *e, void *image)
@@ -219,19 +212,29 @@ static enum emu_result mmx(struct emulation *e, bool set, unsigned int reg, u8 *
 	return bad ? emu_fault(&e->ctx, 16, false, 0) : EMU_DONE;
 }
 
+/* Is an unmasked x87 exception pending? FWAIT has no operand; the constraint is for the macro's sake. */
+static enum emu_result wait_x87(struct emulation *e, void *image)
+{
+	int bad = 0;
+
+	TRY("fwait #", image, bad);
+	return bad ? emu_fault(&e->ctx, 16, false, 0) : EMU_DONE;
+}
+
 /* Images of the library may be shorter than what the instructions above move: a copy of full length is between. */
 enum emu_result emulation_fpu(struct emu_ctx *ctx, enum emu_fpu_op op, unsigned int index, void *image)
 {
 	static const u8 bytes[] = {
 		[EMU_FPU_GET_MMX] = 8, [EMU_FPU_SET_MMX] = 8, [EMU_FPU_GET_XMM] = 16, [EMU_FPU_SET_XMM] = 16,
 		[EMU_FPU_GET_YMM] = 32, [EMU_FPU_SET_YMM] = 32, [EMU_FPU_GET_MXCSR] = 4, [EMU_FPU_SET_MXCSR] = 4,
-		[EMU_FPU_X87] = 16, [EMU_FPU_X87_REG] = 2,
+		[EMU_FPU_WAIT] = 0, [EMU_FPU_GET_X87] = 4, [EMU_FPU_X87] = 16, [EMU_FPU_X87_REG] = 2,
 	};
 	struct emulation *e = emulation_of(ctx);
 	enum emu_result res = EMU_DONE;
 	u8 copy[32] __aligned(32) = {};
 
-	memcpy(copy, image, bytes[op]);
+	if (bytes[op])
+		memcpy(copy, image, bytes[op]);
 	regs_begin(e->v);
 	switch (op) {
 	case EMU_FPU_GET_MMX:
@@ -244,6 +247,12 @@ enum emu_result emulation_fpu(struct emu_ctx *ctx, enum emu_fpu_op op, unsigned 
 	case EMU_FPU_SET_MXCSR:
 		res = load_mxcsr(e, copy);
 		break;
+	case EMU_FPU_WAIT:
+		res = wait_x87(e, copy);
+		break;
+	case EMU_FPU_GET_X87:
+		asm volatile("fnstcw %0\n\tfnstsw %1" : "=m" (*(u16 *)copy), "=m" (*(u16 *)(copy + 2)));
+		break;
 	case EMU_FPU_X87:
 		res = x87_memory(e, index, copy);
 		break;
@@ -255,6 +264,7 @@ enum emu_result emulation_fpu(struct emu_ctx *ctx, enum emu_fpu_op op, unsigned 
 		break;
 	}
 	regs_end();
-	memcpy(image, copy, bytes[op]);
+	if (bytes[op])
+		memcpy(image, copy, bytes[op]);
 	return res;
 }

@@ -132,11 +132,11 @@ static unsigned int decoded_length(struct x86_vcpu *v, u64 rip, enum emu_mode mo
 	u64 la = linear_rip(v, rip, mode);
 	struct emulation *e = v->emu;
 	u8 buf[EMU_MAX_INSN] = {};
-	unsigned int n, len;
+	unsigned int n, len, amd = v->cap.amd ? EMU_MODE_AMD : 0;
 
 	if (v->exit.insn_bytes_len) {
 		n = min_t(unsigned int, v->exit.insn_bytes_len, EMU_MAX_INSN);
-		len = emu_insn_length(v->exit.insn_bytes, n, mode);
+		len = emu_insn_length(v->exit.insn_bytes, n, mode | amd);
 		if (len)
 			return len;
 	}
@@ -147,7 +147,7 @@ static unsigned int decoded_length(struct x86_vcpu *v, u64 rip, enum emu_mode mo
 	}
 	n = all_bytes(v, la, buf);
 	keep(v, e, la);
-	return emu_insn_length(buf, n, mode);
+	return emu_insn_length(buf, n, mode | amd);
 }
 
 static enum outcome skip_by_decoding(struct x86_vcpu *v, u64 *next)

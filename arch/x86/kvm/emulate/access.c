@@ -55,8 +55,11 @@ enum emu_result emu_linear(struct emu_ctx *ctx, enum emu_segreg seg, u64 ea, uns
 
 	if (emu_is_64(ctx)) {
 		*la = ea;
-		if (seg == EMU_FS || seg == EMU_GS)
+		if (seg == EMU_FS || seg == EMU_GS) {
 			*la += emu_seg(ctx, seg)->base;
+			if (ctx->amd && !emu_canonical(ctx, ea))	/* the offset has to be that as well */
+				return emu_fault(ctx, vec, true, 0);
+		}
 		if (!emu_canonical(ctx, *la) || !emu_canonical(ctx, *la + len - 1))
 			return emu_fault(ctx, vec, true, 0);
 		return EMU_DONE;
@@ -133,7 +136,7 @@ u64 emu_ea(const struct emu_run *r)
 enum emu_result emu_operand_access(struct emu_run *r, unsigned int off, void *buf, unsigned int len,
 				   unsigned int acc)
 {
-	unsigned int align = len > 8 || (len & (len - 1)) || (r->row->flags & F_NOAC) ? 0 : len;
+	unsigned int align = r->row->flags & F_NOAC ? 0 : len & (len - 1) ? 8 : len;
 
 	return emu_seg_access(r->ctx, r->insn->seg, (r->ea + off) & emu_mask(r->insn->adsize), buf, len, acc,
 			      align);
@@ -190,11 +193,11 @@ enum emu_result emu_branch(struct emu_run *r, u64 target)
 {
 	struct emu_ctx *ctx = r->ctx;
 
+	target &= emu_mask(r->insn->opsize);
 	if (emu_is_64(ctx)) {
 		if (!emu_canonical(ctx, target))
 			return emu_gp0(ctx);
 	} else {
-		target &= emu_mask(r->insn->opsize);
 		if (target > emu_seg(ctx, EMU_CS)->limit)
 			return emu_gp0(ctx);
 	}

@@ -100,6 +100,11 @@ enum emu_result op_xchg(struct emu_run *r)
 {
 	u64 old = r->dst.val;
 
+	/* 90 is NOP: it does not even clear the upper half. */
+	if (r->insn->map == 0 && r->insn->opcode == 0x90 && r->src.reg == EMU_RAX) {
+		r->skip_write = true;
+		return EMU_DONE;
+	}
 	r->dst.val = r->src.val;
 	r->locked = r->dst.mem;
 	if (r->src.high)
@@ -109,7 +114,10 @@ enum emu_result op_xchg(struct emu_run *r)
 	return EMU_DONE;
 }
 
-/* The destination is written even when the comparison fails, with what it holds. */
+/*
+ * The destination is written even when the comparison fails, with what it holds; a 32-bit register loses its upper half
+ * by that on Intel, not on AMD.
+ */
 enum emu_result op_cmpxchg(struct emu_run *r)
 {
 	u64 old = r->dst.val, acc = emu_get_reg(r->ctx, EMU_RAX, r->dst.size);
@@ -121,7 +129,7 @@ enum emu_result op_cmpxchg(struct emu_run *r)
 		return EMU_DONE;
 	}
 	if (!r->dst.mem)
-		r->skip_write = r->dst.size != 4;
+		r->skip_write = r->ctx->amd || r->dst.size != 4;
 	emu_set_reg(r->ctx, EMU_RAX, r->dst.size, old);
 	return EMU_DONE;
 }
@@ -341,11 +349,11 @@ static enum emu_result do_shd(struct emu_run *r, bool left)
 
 	if (!count)
 		return EMU_DONE;
-	if (count > bits) {	/* 16-bit operands: undefined; the processor rotates the pair */
+	if (count > bits) {	/* 16-bit operands: undefined; Intel goes on with the pair, AMD with the source */
 		count -= bits;
 		v = a;
 		a = b;
-		b = v;
+		b = r->ctx->amd ? b : v;
 	}
 	if (left) {
 		cf = a >> (bits - count) & 1;

@@ -36,6 +36,21 @@ static unsigned int code_size(enum emu_mode mode)
 	return size[mode];
 }
 
+/* UD0 and UD1 take a ModRM byte on Intel only. */
+static bool undefined_alone(const struct emu_insn *in)
+{
+	return in->map == 1 && (in->opcode == 0xff || in->opcode == 0xb9);
+}
+
+/* LOCK MOV CR0 is AMD's way to CR8 outside of 64-bit mode. */
+static void lock_is_cr8(struct emu_insn *in)
+{
+	if (in->map == 1 && (in->opcode & 0xfd) == 0x20 && in->lock && !(in->modrm & 0x38) && !(in->rex & 4)) {
+		in->lock = false;
+		in->rex |= 4;
+	}
+}
+
 /* Legacy prefixes and REX. Returns the first byte that is none. */
 static u8 take_prefixes(struct emu_insn *in, struct cursor *c, bool *adsize_prefix)
 {
@@ -125,6 +140,12 @@ static const struct emu_row *find_row(struct emu_insn *in)
 	}
 }
 
+/* 90 with REX.B is XCHG, whatever the prefix. */
+static bool exchange_r8(const struct emu_insn *in)
+{
+	return in->map == 0 && (in->rex & 1);
+}
+
 /* Follow the smaller tables. Every index is masked to the size of the table it goes into. */
 static const struct emu_row *walk_rows(const struct emu_insn *in, const struct emu_row *row)
 {
@@ -138,7 +159,7 @@ static const struct emu_row *walk_rows(const struct emu_insn *in, const struct e
 		else if (row->flags & F_BY_MOD)
 			i = !in->is_mem;
 		else if (row->flags & F_BY_PFX)
-			i = in->rep == 0xf3 ? 2 : in->rep == 0xf2 ? 3 : in->opsize_prefix;
+			i = in->rep == 0xf3 && !exchange_r8(in) ? 2 : in->rep == 0xf2 ? 3 : in->opsize_prefix;
 		else
 			i = in->mode == EMU_LONG64;
 		row = &row->sub[i];
@@ -239,13 +260,13 @@ static void take_operand_bytes(struct emu_insn *in, struct cursor *c, const stru
 }
 
 /* Sizes that depend on the row. */
-static void set_opsize(struct emu_insn *in, u32 flags)
+static void set_opsize(struct emu_insn *in, u32 flags, bool amd)
 {
 	unsigned int size = code_size(in->mode);
 
 	if (size == 8) {
 		in->opsize = in->rex & 8 ? 8 : in->opsize_prefix ? 2 : 4;
-		if ((flags & F_F64) || ((flags & F_D64) && in->opsize == 4))
+		if (((flags & F_F64) && !(amd && in->opsize == 2)) || ((flags & F_D64) && in->opsize == 4))
 			in->opsize = 8;
 	} else {
 		in->opsize = in->opsize_prefix ? 6 - size : size;
@@ -254,19 +275,37 @@ static void set_opsize(struct emu_insn *in, u32 flags)
 		in->opsize = 4;
 }
 
+/* Register numbers that do not exist: #UD before anything else is looked at. */
+static bool bad_register(const struct emu_insn *in, const struct emu_row *row)
+{
+	unsigned int reg = (in->modrm >> 3 & 7) | (in->rex & 4) << 1;
+
+	if (KIND(row->dst) == K_S || KIND(row->src) == K_S) {
+		reg &= 7;
+		return reg > EMU_GS || (KIND(row->dst) == K_S && reg == EMU_CS);
+	}
+	if (KIND(row->dst) != K_C && KIND(row->src) != K_C)
+		return false;
+	return in->opcode & 1 ? reg > 7 : !(0x11du >> reg & 1);
+}
+
 /* #UD that bytes and mode alone decide. */
-static bool illegal(const struct emu_insn *in, const struct emu_row *row)
+static bool illegal(const struct emu_insn *in, const struct emu_row *row, bool amd)
 {
 	u32 fl = row->flags;
 	bool v86 = in->mode <= EMU_VM86, l64 = in->mode == EMU_LONG64;
 
-	if ((fl & F_UD) || (l64 && (fl & F_NO64)) || (v86 && (fl & F_PROT)))
+	if (bad_register(in, row) || (fl & F_UD) || (l64 && (fl & F_NO64)) || (v86 && (fl & F_PROT)))
 		return true;
 	if (in->lock && (in->vex || !(fl & F_LOCK) || !in->is_mem))
+		return true;
+	if (amd && in->map == 1 && in->opcode == 0x0d && !in->is_mem)	/* PREFETCH of a register: Intel's NOP */
 		return true;
 	if ((KIND(row->dst) == K_M || KIND(row->src) == K_M) && !in->is_mem)
 		return true;
 	if (in->vex) {
+		if (in->map == 1 && ((in->opcode & 0xf0) == 0x40 || (in->opcode & 0xf0) == 0x90))
+			return false;	/* opmask registers: see opmask() */
 		if (!(fl & (F_VEX | F_VEX3)) || ((fl & F_VEX) && in->vvvv))
 			return !(fl & F_UNK);
 		if ((fl & F_L0) && in->vex_l)
@@ -275,17 +314,23 @@ static bool illegal(const struct emu_insn *in, const struct emu_row *row)
 	return !in->vex && (fl & F_VEXONLY);
 }
 
+/* VEX forms of CMOVcc and SETcc are instructions on opmask registers: real ones. */
+static bool opmask(const struct emu_insn *in)
+{
+	return in->vex && in->map == 1 && ((in->opcode & 0xf0) == 0x40 || (in->opcode & 0xf0) == 0x90);
+}
+
 static enum emu_decode_result finish(struct emu_insn *in, const struct cursor *c,
 				     enum emu_decode_result res)
 {
 	in->len = c->pos;
-	if (c->pos > EMU_MAX_INSN)
-		return EMU_DEC_TOO_LONG;
-	return c->pos > c->n ? EMU_DEC_MORE : res;
+	if (c->pos <= c->n)
+		return res;
+	return c->n == EMU_MAX_INSN ? EMU_DEC_TOO_LONG : EMU_DEC_MORE;
 }
 
 /* 62: no instruction of ours, but the length is wanted. */
-static enum emu_decode_result skip_evex(struct emu_insn *in, struct cursor *c)
+static enum emu_decode_result skip_evex(struct emu_insn *in, struct cursor *c, bool prefixed)
 {
 	u8 p0 = take(c), imm;
 
@@ -298,17 +343,18 @@ static enum emu_decode_result skip_evex(struct emu_insn *in, struct cursor *c)
 	if (in->is_mem)
 		take_mem(in, c);
 	take_n(c, imm);
-	return finish(in, c, EMU_DEC_UNKNOWN);
+	return finish(in, c, prefixed ? EMU_DEC_UD : EMU_DEC_UNKNOWN);
 }
 
-enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned int n, enum emu_mode mode)
+enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned int n, unsigned int mode)
 {
 	struct cursor c = { .p = bytes, .n = n < EMU_MAX_INSN ? n : EMU_MAX_INSN };
-	bool adsize_prefix = false, prefixed;
+	bool adsize_prefix = false, prefixed, amd = mode & EMU_MODE_AMD;
 	const struct emu_row *row;
 	unsigned int size;
 	u8 b;
 
+	mode &= ~EMU_MODE_AMD;
 	*in = (struct emu_insn){ .mode = mode, .seg = EMU_DS, .base = 0xff, .index = 0xff };
 	memcpy(in->bytes, bytes, c.n);
 	b = take_prefixes(in, &c, &adsize_prefix);
@@ -316,16 +362,16 @@ enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned
 	in->adsize = size == 8 ? (adsize_prefix ? 4 : 8) : adsize_prefix ? 6 - size : size;
 	in->opcode = b;
 	prefixed = in->lock || in->rep || in->opsize_prefix || in->rex;
+	/* VEX and EVEX, unless they are LES, LDS and BOUND: by what follows, in 64-bit mode only by a REX before them. */
 	if ((b == 0xc4 || b == 0xc5 || b == 0x62) &&
-	    (mode == EMU_LONG64 || (mode >= EMU_PROT16 && c.pos < c.n && c.p[c.pos] >= 0xc0))) {
+	    ((mode == EMU_LONG64 && !in->rex) || ((mode == EMU_PROT16 || mode == EMU_PROT32) && c.pos < c.n && c.p[c.pos] >= 0xc0))) {
 		int map;
 
 		if (b == 0x62)
-			return prefixed ? finish(in, &c, EMU_DEC_UD) : skip_evex(in, &c);
+			return skip_evex(in, &c, prefixed);
 		map = take_vex(in, &c, b);
-		if (prefixed || map < 0)
-			return finish(in, &c, EMU_DEC_UD);
-		in->map = map;
+		in->map = map < 0 ? 2 : map;	/* an unknown map: as long as others */
+		prefixed |= map < 0;
 	} else if (b == 0x0f) {
 		in->map = 1;
 		in->opcode = take(&c);
@@ -335,16 +381,18 @@ enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned
 		}
 	}
 	row = find_row(in);
-	in->has_modrm = wants_modrm(row);
+	in->has_modrm = wants_modrm(row) && !(amd && undefined_alone(in));
 	if (in->has_modrm) {
 		in->modrm = take(&c);
 		in->is_mem = in->modrm < 0xc0;
 	}
+	if (amd)
+		lock_is_cr8(in);
 	row = walk_rows(in, row);
 	/* Moves to and from control and debug registers take mod for 3. */
 	if (KIND(row->dst) == K_C || KIND(row->src) == K_C)
 		in->is_mem = false;
-	set_opsize(in, row->flags);
+	set_opsize(in, row->flags, amd);
 	if (in->is_mem && in->adsize == 2)
 		take_mem16(in, &c);
 	else if (in->is_mem)
@@ -352,15 +400,15 @@ enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned
 	if (!in->seg_override && (in->base == EMU_RBP || in->base == EMU_RSP))
 		in->seg = EMU_SS;
 	take_operand_bytes(in, &c, row);
-	if (illegal(in, row))
+	if ((in->vex && prefixed) || illegal(in, row, amd))
 		return finish(in, &c, EMU_DEC_UD);
-	if (row->flags & F_UNK)
+	if ((row->flags & F_UNK) || opmask(in))
 		return finish(in, &c, EMU_DEC_UNKNOWN);
 	in->row = row;
 	return finish(in, &c, EMU_DEC_OK);
 }
 
-unsigned int emu_insn_length(const u8 *bytes, unsigned int n, enum emu_mode mode)
+unsigned int emu_insn_length(const u8 *bytes, unsigned int n, unsigned int mode)
 {
 	struct emu_insn in;
 

@@ -61,7 +61,8 @@ enum emu_mode {
 	EMU_PROT16,
 	EMU_PROT32,		/* PROT16 and PROT32 include compatibility mode */
 	EMU_LONG64,
-	EMU_NR_MODES
+	EMU_NR_MODES,
+	EMU_MODE_AMD = 0x80,	/* or-ed to what emu_decode() is told: an operand-size prefix counts for near branches */
 };
 
 enum { EMU_RAX, EMU_RCX, EMU_RDX, EMU_RBX, EMU_RSP, EMU_RBP, EMU_RSI, EMU_RDI };
@@ -122,8 +123,10 @@ enum emu_fpu_op {		/* index: register number; image: bytes as in memory, little 
 	EMU_FPU_GET_XMM, EMU_FPU_SET_XMM,	/* 16 bytes; set keeps the rest of the register */
 	EMU_FPU_GET_YMM, EMU_FPU_SET_YMM,	/* 32 bytes; set clears the rest of the register */
 	EMU_FPU_GET_MXCSR, EMU_FPU_SET_MXCSR,	/* 4 bytes */
+	EMU_FPU_WAIT,		/* #MF if an unmasked x87 exception is pending */
+	EMU_FPU_GET_X87,	/* 4 bytes: control word, status word */
 	EMU_FPU_X87,		/* index: opcode bits 2:0 << 3 | modrm.reg; image: the memory operand, in or out */
-	EMU_FPU_X87_REG,	/* index: (opcode << 8 | modrm) & 0x7ff: FNINIT, FNCLEX, FWAIT (9b), FNSTSW AX (image) */
+	EMU_FPU_X87_REG,	/* index: (opcode << 8 | modrm) & 0x7ff: FNINIT, FNCLEX, FNSTSW AX (image) */
 };
 
 enum emu_counter { EMU_CNT_TSC, EMU_CNT_PMC, EMU_CNT_TSC_AUX };
@@ -240,12 +243,11 @@ struct emu_ctx {
 	u8 io[EMU_IO_BUF];
 };
 
-/* Pure. n bytes are there; at most 15 are looked at. */
-enum emu_decode_result emu_decode(struct emu_insn *insn, const u8 *bytes, unsigned int n,
-				  enum emu_mode mode);
+/* Pure. n bytes are there; at most 15 are looked at. mode: enum emu_mode, maybe with EMU_MODE_AMD. */
+enum emu_decode_result emu_decode(struct emu_insn *insn, const u8 *bytes, unsigned int n, unsigned int mode);
 
 /* Length of the instruction, 0 when it cannot be told from these bytes. Cheap for what exits usually are. */
-unsigned int emu_insn_length(const u8 *bytes, unsigned int n, enum emu_mode mode);
+unsigned int emu_insn_length(const u8 *bytes, unsigned int n, unsigned int mode);
 
 /* Does the instruction, as far as memory goes, access nothing but its one memory operand? */
 bool emu_one_access(const struct emu_insn *insn);
@@ -277,6 +279,12 @@ enum emu_event { EMU_EV_EXTERNAL, EMU_EV_EXCEPTION, EMU_EV_SOFT };
 enum emu_result emu_deliver_event(struct emu_ctx *ctx, u8 vector, enum emu_event kind, bool has_error,
 				  u32 error);
 enum emu_result emu_deliver_real_mode_interrupt(struct emu_ctx *ctx, u8 vector);
+
+/* What emu_decode() has to know of this machine. */
+static inline unsigned int emu_decode_mode(const struct emu_ctx *ctx)
+{
+	return ctx->mode | (ctx->amd ? EMU_MODE_AMD : 0);
+}
 
 static inline enum emu_result emu_fault(struct emu_ctx *ctx, u8 vector, bool has_error, u32 error)
 {

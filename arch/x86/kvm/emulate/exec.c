@@ -184,8 +184,10 @@ static enum emu_result check_fpu(struct emu_ctx *ctx, u32 flags, bool vex)
 {
 	u64 cr0 = ctx->ops->get_sys(ctx, EMU_CR0), cr4;
 
+	if ((flags & F_X87) && (cr0 & (C0_EM | C0_TS)))
+		return emu_fault(ctx, VEC_NM, false, 0);
 	if (flags & F_X87)
-		return cr0 & (C0_EM | C0_TS) ? emu_fault(ctx, VEC_NM, false, 0) : EMU_DONE;
+		return flags & F_NOWAIT ? EMU_DONE : ctx->ops->fpu(ctx, EMU_FPU_WAIT, 0, NULL);
 	if (vex) {
 		if (!(ctx->ops->get_sys(ctx, EMU_CR4) & C4_OSXSAVE) ||
 		    (ctx->ops->get_sys(ctx, EMU_XCR0) & 6) != 6)
@@ -195,7 +197,9 @@ static enum emu_result check_fpu(struct emu_ctx *ctx, u32 flags, bool vex)
 		if ((cr0 & C0_EM) || ((flags & F_SSE) && !(cr4 & C4_OSFXSR)))
 			return emu_ud(ctx);
 	}
-	return cr0 & C0_TS ? emu_fault(ctx, VEC_NM, false, 0) : EMU_DONE;
+	if (cr0 & C0_TS)
+		return emu_fault(ctx, VEC_NM, false, 0);
+	return flags & F_MMX ? ctx->ops->fpu(ctx, EMU_FPU_WAIT, 0, NULL) : EMU_DONE;
 }
 
 /* What must hold before operands are touched, in the order in which the CPU looks. */
@@ -335,7 +339,7 @@ enum emu_result emu_fetch(struct emu_ctx *ctx)
 		if (res)
 			return res;
 		have += n;
-		dec = emu_decode(&ctx->insn, bytes, have, ctx->mode);
+		dec = emu_decode(&ctx->insn, bytes, have, emu_decode_mode(ctx));
 	}
 	switch (dec) {
 	case EMU_DEC_OK:

@@ -621,9 +621,14 @@ static enum emu_result ret_far_prot(struct emu_run *r, u64 off, u16 sel, unsigne
 	struct emu_stack st = {};
 	unsigned int width = emu_stack_size(ctx);
 	u8 rpl = sel & 3;
-	enum emu_result res = emu_far_target(ctx, &f, ctx->cpl);
+	enum emu_result res = EMU_DONE;
 	u64 sp, ss;
 
+	/* AMD reads the whole frame before it looks at the selector. */
+	if (ctx->amd && rpl != ctx->cpl)
+		res = emu_stack_slot(ctx, 3 * size + release, &ss, size);
+	if (!res)
+		res = emu_far_target(ctx, &f, ctx->cpl);
 	if (!res && rpl > ctx->cpl) {
 		res = emu_stack_slot(ctx, 2 * size + release, &sp, size);
 		if (!res)
@@ -653,10 +658,10 @@ enum emu_result op_retf(struct emu_run *r)
 	struct emu_ctx *ctx = r->ctx;
 	unsigned int size = r->insn->opsize;
 	u64 off, sel, release = KIND(r->row->src) == K_I ? r->src.val : 0;
-	enum emu_result res = emu_stack_slot(ctx, 0, &off, size);
+	enum emu_result res = emu_stack_slot(ctx, size, &sel, size);
 
 	if (!res)
-		res = emu_stack_slot(ctx, size, &sel, size);
+		res = emu_stack_slot(ctx, 0, &off, size);
 	if (res)
 		return res;
 	if (emu_is_prot(ctx)) {

@@ -128,6 +128,7 @@ enum {
 #define F_BY_RM		(1u << 28)	/* by ModRM.rm */
 #define F_BY_64		(1u << 29)	/* 1: 64-bit mode */
 #define F_BITSTR	(1u << 30)	/* memory operand moves with the bit offset in src */
+#define F_NOWAIT	(1u << 31)	/* x87 control: a pending exception does not matter */
 #define F_BY		(F_BY_REG | F_BY_MOD | F_BY_PFX | F_BY_RM | F_BY_64)
 
 struct emu_run;

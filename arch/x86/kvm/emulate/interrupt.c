@@ -312,12 +312,12 @@ struct iret_frame {
 static enum emu_result read_frame(struct emu_run *r, struct iret_frame *f)
 {
 	unsigned int size = r->insn->opsize;
-	enum emu_result res = emu_stack_slot(r->ctx, 0, &f->off, size);
+	enum emu_result res = emu_stack_slot(r->ctx, size * 2, &f->flags, size);
 
 	if (!res)
 		res = emu_stack_slot(r->ctx, size, &f->sel, size);
 	if (!res)
-		res = emu_stack_slot(r->ctx, size * 2, &f->flags, size);
+		res = emu_stack_slot(r->ctx, 0, &f->off, size);
 	f->sel &= 0xffff;
 	return res;
 }
@@ -325,9 +325,9 @@ static enum emu_result read_frame(struct emu_run *r, struct iret_frame *f)
 static enum emu_result read_frame_stack(struct emu_run *r, struct iret_frame *f)
 {
 	unsigned int size = r->insn->opsize;
-	enum emu_result res = emu_stack_slot(r->ctx, size * 3, &f->sp, size);
+	enum emu_result res = emu_stack_slot(r->ctx, size * 4, &f->ss, size);
 
-	return res ? res : emu_stack_slot(r->ctx, size * 4, &f->ss, size);
+	return res ? res : emu_stack_slot(r->ctx, size * 3, &f->sp, size);
 }
 
 static void set_flags(struct emu_run *r, u64 val, u64 mask)
@@ -403,10 +403,15 @@ static enum emu_result iret_prot(struct emu_run *r, struct iret_frame *fr)
 	bool outer, from64 = emu_is_64(ctx);
 	u8 cpl = ctx->cpl, rpl = fr->sel & 3;
 	struct emu_stack st = {};
-	enum emu_result res = emu_far_target(ctx, &f, cpl);
+	enum emu_result res = EMU_DONE;
 
 	outer = rpl > cpl;
-	if (!res && (outer || from64))
+	/* AMD reads all of the frame that may be needed before it looks at the selector. */
+	if (ctx->amd && (rpl != cpl || from64))
+		res = read_frame_stack(r, fr);
+	if (!res)
+		res = emu_far_target(ctx, &f, cpl);
+	if (!res && !ctx->amd && (outer || from64))
 		res = read_frame_stack(r, fr);
 	if (!res && (outer || from64))
 		res = emu_return_stack(ctx, &st, fr->ss, fr->sp, rpl, f.to64);

@@ -259,7 +259,7 @@ enum emu_result op_enter(struct emu_run *r)
 	emu_set_reg(ctx, EMU_RBP, size, frame);
 	emu_set_reg(ctx, EMU_RSP, width, ctx->regs[EMU_RSP] - r->src.val);
 	/* The processor makes sure that the new top of stack can be written. */
-	return emu_seg_access(ctx, EMU_SS, emu_stack_at(ctx, 0), &v, 1, EMU_ACC_WRITE | EMU_ACC_PROBE, 0);
+	return emu_seg_access(ctx, EMU_SS, emu_stack_at(ctx, 0), NULL, size, EMU_ACC_WRITE | EMU_ACC_PROBE, size);
 }
 
 enum emu_result op_leave(struct emu_run *r)
@@ -293,9 +293,15 @@ enum emu_result op_jmp_ind(struct emu_run *r)
 
 static enum emu_result call_to(struct emu_run *r, u64 target)
 {
-	u64 ret = r->next;
-	enum emu_result res = emu_branch(r, target);
+	u64 ret = r->next, sp = emu_stack_at(r->ctx, -(s64)r->insn->opsize);
+	enum emu_result res = EMU_DONE;
 
+	/* AMD looks at the stack before it looks at the target. */
+	if (r->ctx->amd)
+		res = emu_seg_access(r->ctx, EMU_SS, sp, NULL, r->insn->opsize, EMU_ACC_WRITE | EMU_ACC_PROBE,
+				     r->insn->opsize);
+	if (!res)
+		res = emu_branch(r, target);
 	return res ? res : emu_push(r->ctx, ret, r->insn->opsize);
 }
 
@@ -323,16 +329,21 @@ enum emu_result op_ret(struct emu_run *r)
 	return res;
 }
 
-/* LOOPNE, LOOPE, LOOP by row argument. The count is as wide as addresses are. */
+/*
+ * LOOPNE, LOOPE, LOOP by row argument. The count is as wide as addresses are. On AMD a repeat prefix, which means
+ * nothing here by the manual, decides which value of ZF is looked for.
+ */
 enum emu_result op_loop(struct emu_run *r)
 {
 	struct emu_ctx *ctx = r->ctx;
 	unsigned int size = r->insn->adsize;
 	u64 n = (ctx->regs[EMU_RCX] - 1) & emu_mask(size);
-	bool zf = ctx->rflags & FL_ZF;
+	bool zf = ctx->rflags & FL_ZF, want = r->row->arg;
 
+	if (ctx->amd && r->insn->rep)
+		want = r->insn->rep == 0xf3;
 	emu_set_reg(ctx, EMU_RCX, size, n);
-	return n && (r->row->arg == 2 || zf == r->row->arg) ? op_jmp(r) : EMU_DONE;
+	return n && (r->row->arg == 2 || zf == want) ? op_jmp(r) : EMU_DONE;
 }
 
 enum emu_result op_jcxz(struct emu_run *r)

@@ -31,16 +31,11 @@ static unsigned int reg_of(const struct emu_insn *in, bool rm)
 
 static enum emu_result vector_memory(struct emu_run *r, void *buf, const struct vspec *s, unsigned int acc)
 {
-	enum emu_result res;
-	u64 la;
+	u64 base = emu_is_64(r->ctx) && r->insn->seg != EMU_FS && r->insn->seg != EMU_GS ? 0 :
+		   emu_seg(r->ctx, r->insn->seg)->base;
 
-	if (s->aligned) {
-		res = emu_linear(r->ctx, r->insn->seg, r->ea, s->n, acc & EMU_ACC_WRITE, &la);
-		if (res)
-			return res;
-		if (la & (s->n - 1))
-			return emu_gp0(r->ctx);
-	}
+	if (s->aligned && ((base + r->ea) & (s->n - 1)))
+		return emu_gp0(r->ctx);
 	return emu_operand_access(r, 0, buf, s->n, acc);
 }
 
@@ -156,18 +151,26 @@ enum emu_result op_x87_load(struct emu_run *r)
 	return res ? res : r->ctx->ops->fpu(r->ctx, EMU_FPU_X87, x87_index(r->insn), image);
 }
 
-/* The store may pop: make sure of the destination first. */
+/*
+ * The store may pop: make sure of the destination first. An unmasked exception (but precision) keeps it from being
+ * made; whatever unmasked flag is there now is this instruction's, or it would not have come this far.
+ */
 enum emu_result op_x87_store(struct emu_run *r)
 {
 	u8 image[16] = {};
+	u16 words[2] = {};
 	enum emu_result res = emu_operand_access(r, 0, NULL, r->row->arg, EMU_ACC_WRITE | EMU_ACC_PROBE);
 
 	if (!res)
 		res = r->ctx->ops->fpu(r->ctx, EMU_FPU_X87, x87_index(r->insn), image);
-	return res ? res : emu_operand_access(r, 0, image, r->row->arg, EMU_ACC_WRITE);
+	if (!res && !(r->row->flags & F_NOWAIT))
+		res = r->ctx->ops->fpu(r->ctx, EMU_FPU_GET_X87, 0, words);
+	if (res || (words[1] & ~words[0] & 0x1f))
+		return res;
+	return emu_operand_access(r, 0, image, r->row->arg, EMU_ACC_WRITE);
 }
 
-/* FNINIT, FNCLEX, FNSTSW AX, FWAIT. FWAIT alone looks at MP instead of EM. */
+/* FNINIT, FNCLEX, FNSTSW AX, FWAIT. FWAIT alone looks at MP instead of EM, and does nothing but wait. */
 enum emu_result op_x87_reg(struct emu_run *r)
 {
 	const struct emu_insn *in = r->insn;
@@ -175,9 +178,11 @@ enum emu_result op_x87_reg(struct emu_run *r)
 	u16 image = ctx->regs[EMU_RAX];
 	enum emu_result res;
 
-	if (in->opcode == 0x9b &&
-	    (ctx->ops->get_sys(ctx, EMU_CR0) & (C0_MP | C0_TS)) == (C0_MP | C0_TS))
-		return emu_fault(ctx, VEC_NM, false, 0);
+	if (in->opcode == 0x9b) {
+		if ((ctx->ops->get_sys(ctx, EMU_CR0) & (C0_MP | C0_TS)) == (C0_MP | C0_TS))
+			return emu_fault(ctx, VEC_NM, false, 0);
+		return ctx->ops->fpu(ctx, EMU_FPU_WAIT, 0, NULL);
+	}
 	res = ctx->ops->fpu(ctx, EMU_FPU_X87_REG, (in->opcode << 8 | in->modrm) & 0x7ff, &image);
 	if (!res && in->opcode == 0xdf)
 		emu_set_reg(ctx, EMU_RAX, 2, image);

@@ -248,11 +248,11 @@ static enum emu_result repeat_ports(struct emu_run *r, bool out)
 	u64 count;
 
 	count = emu_get_reg(ctx, EMU_RCX, r->insn->adsize);
-	if (r->insn->rep && !count)
-		return EMU_DONE;
 	res = emu_io_allowed(ctx, r->src.val, size);
 	if (res)
 		return res;
+	if (r->insn->rep && !count)
+		return EMU_DONE;
 	if (!r->insn->rep)
 		return ports_move(r, out, size, &items);
 	do {

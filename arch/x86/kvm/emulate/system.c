@@ -481,6 +481,8 @@ enum emu_result op_sysexit(struct emu_run *r)
 
 	if (ctx->amd && ctx->lma)
 		return emu_ud(ctx);
+	if (ctx->cpl)
+		return emu_gp0(ctx);
 	res = ctx->ops->get_msr(ctx, MSR_SYSENTER_CS, &cs);
 	if (res)
 		return res;

@@ -76,7 +76,7 @@
 	static const struct emu_row name[8] = {							\
 		R(add, e, i, F_RW | (lk)), R(or, e, i, F_RW | (lk)), R(adc, e, i, F_RW | (lk)),		\
 		R(sbb, e, i, F_RW | (lk)), R(and, e, i, F_RW | (lk)), R(sub, e, i, F_RW | (lk)),	\
-		R(xor, e, i, F_RW | (lk)), R(cmp, e, i, F_RD) }
+		R(xor, e, i, F_RW | (lk)), R(cmp, e, i, F_RD | ((lk) & F_NO64)) }
 GRP1(g80, Eb, Ib, F_LOCK);
 GRP1(g81, Ev, Iz, F_LOCK);
 GRP1(g82, Eb, Ib, F_LOCK | F_NO64);
@@ -103,8 +103,13 @@ static const struct emu_row g8f[8] = {
 	R(pop, Ev, XX, F_WR | F_D64), UDM, UDM, UDM, UDM, UDM, UDM, UDM
 };
 
-static const struct emu_row gc6[8] = { R(mov, Eb, Ib, F_WR), UDM, UDM, UDM, UDM, UDM, UDM, UDM };
-static const struct emu_row gc7[8] = { R(mov, Ev, Iz, F_WR), UDM, UDM, UDM, UDM, UDM, UDM, UDM };
+#define UDI(i)			{ .flags = F_UD, .dst = K_E | S_V, .src = (i) }
+static const struct emu_row gc6[8] = {
+	R(mov, Eb, Ib, F_WR), UDI(Ib), UDI(Ib), UDI(Ib), UDI(Ib), UDI(Ib), UDI(Ib), UDI(Ib)
+};
+static const struct emu_row gc7[8] = {
+	R(mov, Ev, Iz, F_WR), UDI(Iz), UDI(Iz), UDI(Iz), UDI(Iz), UDI(Iz), UDI(Iz), UDI(Iz)
+};
 
 static const struct emu_row gfe[8] = {
 	R(inc, Eb, XX, F_RW | F_LOCK), R(dec, Eb, XX, F_RW | F_LOCK), UDM, UDM, UDM, UDM, UDM, UDM
@@ -119,14 +124,14 @@ static const struct emu_row gff[8] = {
 /* x87: loads, stores and control; the argument is the size of the memory operand. */
 #define LD(n)	RA(x87_load, XX, K_M, F_X87, n)
 #define ST(n)	RA(x87_store, XX, K_M, F_X87, n)
-static const struct emu_row gd9m[8] = { LD(4), UNK, ST(4), ST(4), UNK, LD(2), UNK, ST(2) };
+#define STC	RA(x87_store, XX, K_M, F_X87 | F_NOWAIT, 2)
+#define X87C	R(x87_reg, XX, K_E, F_X87 | F_NOWAIT)
+static const struct emu_row gd9m[8] = { LD(4), UNK, ST(4), ST(4), UNK, LD(2), UNK, STC };
 static const struct emu_row gdbm[8] = { LD(4), ST(4), ST(4), ST(4), UDM, LD(10), UDM, ST(10) };
-static const struct emu_row gddm[8] = { LD(8), ST(8), ST(8), ST(8), UNK, UDM, UNK, ST(2) };
+static const struct emu_row gddm[8] = { LD(8), ST(8), ST(8), ST(8), UNK, UDM, UNK, STC };
 static const struct emu_row gdfm[8] = { LD(2), ST(2), ST(2), ST(2), LD(10), LD(8), ST(10), ST(8) };
-static const struct emu_row gdbe[8] = {
-	UNK, UNK, R(x87_reg, XX, K_E, F_X87), R(x87_reg, XX, K_E, F_X87), UNK, UNK, UNK, UNK
-};
-static const struct emu_row gdfe[8] = { R(x87_reg, XX, K_E, F_X87), UNK, UNK, UNK, UNK, UNK, UNK, UNK };
+static const struct emu_row gdbe[8] = { UNK, UNK, X87C, X87C, UNK, UNK, UNK, UNK };
+static const struct emu_row gdfe[8] = { X87C, UNK, UNK, UNK, UNK, UNK, UNK, UNK };
 static const struct emu_row gdbr[8] = { UNK, UNK, UNK, UNK, T(gdbe, F_BY_RM), UNK, UNK, UNK };
 static const struct emu_row gdfr[8] = { UNK, UNK, UNK, UNK, T(gdfe, F_BY_RM), UNK, UNK, UNK };
 static const struct emu_row gd9[2] = { T(gd9m, F_BY_REG), UNK };
@@ -251,7 +256,7 @@ static const struct emu_row g0faef3[8] = {
 	T(g0fae_fs, F_BY_64), T(g0fae_gs, F_BY_64), T(g0fae_wfs, F_BY_64), T(g0fae_wgs, F_BY_64), UNK, UNK, UNK, UNK
 };
 static const struct emu_row g0faen[8] = {
-	UDM, UDM, UDM, UDM, UDM, R(nop, XX, K_E, 0), R(nop, XX, K_E, 0), R(nop, XX, K_E, 0)
+	UDM, UDM, UDM, UDM, UDM, R(nop, XX, W, 0), R(nop, XX, W, 0), R(nop, XX, W, 0)
 };
 static const struct emu_row g0faer[4] = { T(g0faen, F_BY_REG), UNK, T(g0faef3, F_BY_REG), UNK };
 static const struct emu_row g0fae_2[4] = { R(ldmxcsr, XX, K_M, F_SSE | F_VEX | F_L0), UDM, UDM, UDM };
@@ -265,7 +270,7 @@ static const struct emu_row g0faem[8] = {
 static const struct emu_row g0fae[2] = { T(g0faem, F_BY_REG), T(g0faer, F_BY_PFX) };
 
 static const struct emu_row g0fba[8] = {
-	UDM, UDM, UDM, UDM, R(bt, Ev, Ib, F_RD), R(bts, Ev, Ib, F_RW | F_LOCK), R(btr, Ev, Ib, F_RW | F_LOCK),
+	UDI(Ib), UDI(Ib), UDI(Ib), UDI(Ib), R(bt, Ev, Ib, F_RD), R(bts, Ev, Ib, F_RW | F_LOCK), R(btr, Ev, Ib, F_RW | F_LOCK),
 	R(btc, Ev, Ib, F_RW | F_LOCK)
 };
 static const struct emu_row g0fc7r6[4] = { UNK, UNK, UNK, UNK };
@@ -332,7 +337,7 @@ static const struct emu_row g0f17[4] = { T(g17p, F_BY_MOD), T(g17p, F_BY_MOD), U
 static const struct emu_row g0f28[4] = { RA(vmov, V, W, VX, VA), RA(vmov, V, W, VX, VA), UDM, UDM };
 static const struct emu_row g0f29[4] = { RA(vmov, W, V, VX, VA), RA(vmov, W, V, VX, VA), UDM, UDM };
 static const struct emu_row g2bm[2] = { RA(vmov, W, V, VX, VA), UDM };
-static const struct emu_row g0f2b[4] = { T(g2bm, F_BY_MOD), T(g2bm, F_BY_MOD), UDM, UDM };
+static const struct emu_row g0f2b[4] = { T(g2bm, F_BY_MOD), T(g2bm, F_BY_MOD), UNK, UNK };
 #define VD	RA(vmov, V, Ey, VX | F_L0, VM(0, 0, 0, 0, 0))
 #define VS	RA(vmov, Ey, V, VX | F_L0, VM(0, 0, 0, 0, 0))
 static const struct emu_row g0f6e[4] = { RA(mmx, P, Ey, F_MMX, 0), VD, UDM, UDM };
@@ -349,8 +354,8 @@ static const struct emu_row gf0v[2] = { RA(vmov, V, W, VX, VU), UDM };
 static const struct emu_row g0ff0[4] = { UDM, UDM, UDM, T(gf0v, F_BY_MOD) };
 
 static const struct emu_row g0fc3[4] = { R(movnti, My, Gy, 0), UDM, UDM, UDM };
-static const struct emu_row g0f0d[2] = { R(nop, XX, K_E, 0), R(nop, XX, K_E, 0) };
-static const struct emu_row g0f1e[4] = { R(nop, XX, K_E, 0), R(nop, XX, K_E, 0), R(nop, XX, K_E, 0), R(nop, XX, K_E, 0) };
+static const struct emu_row g0f0d[2] = { R(nop, XX, W, 0), R(nop, XX, W, 0) };
+static const struct emu_row g0f1e[4] = { R(nop, XX, W, 0), R(nop, XX, W, 0), R(nop, XX, W, 0), R(nop, XX, W, 0) };
 static const struct emu_row g0f09[4] = {
 	RA(action, XX, XX, F_PRIV | F_ICEPT, EMU_ACT_WBINVD), RA(action, XX, XX, F_PRIV | F_ICEPT, EMU_ACT_WBINVD),
 	RA(action, XX, XX, F_PRIV | F_ICEPT, EMU_ACT_WBINVD), RA(action, XX, XX, F_PRIV | F_ICEPT, EMU_ACT_WBINVD)
@@ -360,7 +365,7 @@ static const struct emu_row g0f05[2] = { R(syscall, XX, XX, F_NOTRAP | F_PROT), 
 #define CMOV(n)		R(cmov, Gv, Ev, F_RW)
 #define SETCC(n)	R(setcc, Eb, XX, F_WR)
 #define BSWAP(n)	R(bswap, Zv, XX, F_RW)
-#define HINT		R(nop, XX, K_E, 0)
+#define HINT		R(nop, XX, W, 0)
 
 const struct emu_row emu_map_0f[256] = {
 	[0x00] = T(g0f00, F_BY_REG), T(g0f01, F_BY_MOD), R(lar, Gv, Ew, F_RW | F_PROT | F_NOAC),
@@ -375,7 +380,7 @@ const struct emu_row emu_map_0f[256] = {
 		 R(wr_cr, Cn, Rn, F_PRIV | F_ICEPT), R(wr_dr, Cn, Rn, F_PRIV | F_ICEPT), UD, UD, UD, UD,
 	[0x28] = T(g0f28, F_BY_PFX), T(g0f29, F_BY_PFX), UNK, T(g0f2b, F_BY_PFX), UNK, UNK, UNK, UNK,
 	[0x30] = R(wrmsr, XX, XX, F_PRIV | F_ICEPT), R(rdtsc, XX, XX, F_ICEPT), R(rdmsr, XX, XX, F_PRIV | F_ICEPT),
-		 R(rdpmc, XX, XX, F_ICEPT), R(sysenter, XX, XX, F_NOTRAP), R(sysexit, XX, XX, F_PRIV | F_PROT),
+		 R(rdpmc, XX, XX, F_ICEPT), R(sysenter, XX, XX, F_NOTRAP), R(sysexit, XX, XX, F_PROT),
 		 UD, UNK0, UNK /* 38 */, UD, UNKI /* 3a */, UD, UD, UD, UD, UD,
 	[0x40] = SIXTEEN(CMOV),
 	[0x50 ... 0x6d] = UNK,
@@ -441,7 +446,9 @@ static const struct emu_row g38_f7[4] = {
 	R3(bextr, Gy, Ey, By, F_WR | BMI), R3A(shx, Gy, Ey, By, F_WR | BMI, 4), R3A(shx, Gy, Ey, By, F_WR | BMI, 7),
 	R3A(shx, Gy, Ey, By, F_WR | BMI, 5)
 };
-static const struct emu_row g3a_f0[4] = { UDM, UDM, UDM, R3(rorx, Gy, Ey, Ib, F_WR | F_VEXONLY | F_VEX | F_L0) };
+static const struct emu_row g3a_f0[4] = {
+	UDI(Ib), UDI(Ib), UDI(Ib), R3(rorx, Gy, Ey, Ib, F_WR | F_VEXONLY | F_VEX | F_L0)
+};
 
 static const struct sparse map_0f38[] = {
 	{ 0x2a, T(g38_2a, F_BY_PFX) }, { 0x82, T(g38_82, F_BY_PFX) }, { 0xf0, T(g38_f0, F_BY_PFX) },

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The emulator against the physical CPU: random instructions in random states run on both, and registers, defined
+ * flags, memory and faults are compared. 64-bit code, and 32- and 16-bit code in segments of the LDT.
+ *
+ *   emucheck [N [SEED [MODE]]]	MODE: 64, 32, 16; all by default
+ *
+ * A difference is shrunk (simpler registers, flags, fewer prefixes, as long as it differs) and printed as bytes. Ends in
+ * "N compared, N differ"; the exit status is true when nothing differs. gen.c makes the cases, lists.c says
+ * what cannot be compared and which flags are undefined.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include "emucheck.h"
+
+enum verdict { SAME, DIFFER, SKIPPED };
+
+static const char *const reg_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10",
+					   "r11", "r12", "r13", "r14", "r15" };
+static const char *const seg_names[6] = { "es", "cs", "ss", "ds", "fs", "gs" };
+
+struct outcome {
+	struct machine m;
+	struct native n;
+	enum emu_result res;
+	struct fpu_image fpu;
+	char why[128];
+};
+
+static u64 flags_compared(const struct kase *k, const struct outcome *o)
+{
+	u64 mask = FL_ARITH | FL_DF | FL_NT | FL_AC | FL_ID | FL_IF | FL_IOPL;
+
+	if (o->res == EMU_DONE || o->res == EMU_RETRY)
+		mask &= ~undefined_flags(&o->m.ctx.insn, k->regs);
+	return mask;
+}
+
+#define WRONG(...)	do { snprintf(o->why, sizeof(o->why), __VA_ARGS__); return DIFFER; } while (0)
+
+static enum verdict compare_fault(const struct kase *k, struct outcome *o)
+{
+	const struct emu_fault *f = &o->m.ctx.fault;
+	u64 err_mask = ~0ull;
+
+	(void)k;
+	if (o->n.trapno != f->vector)
+		WRONG("fault %u (%x, %llx) here, %u (%llx, %llx) there", f->vector, f->error, f->payload, o->n.trapno,
+		      o->n.err, o->n.cr2);
+	if (f->vector == VEC_PF && f->payload >= 0x7ffffffff000)
+		err_mask = ~1ull;	/* the kernel does not say whether its own pages are there */
+	if (f->has_error && ((o->n.err ^ f->error) & err_mask))
+		WRONG("fault %u, error %x here, %llx there (at %llx, %llx)", f->vector, f->error, o->n.err, f->payload,
+		      o->n.cr2);
+	if (f->vector == VEC_PF && o->n.cr2 != f->payload)
+		WRONG("page fault at %llx here, %llx there", f->payload, o->n.cr2);
+	return SAME;
+}
+
+/* How the CPU stopped must fit what the library says. */
+static enum verdict compare_end(const struct kase *k, struct outcome *o)
+{
+	if (o->res == EMU_FAULT)
+		return compare_fault(k, o);
+	if (o->m.ctx.shadow == EMU_SHADOW_MOVSS) {
+		/* the trap came after the INT3 that follows */
+		if (o->n.trapno != 3)
+			WRONG("shadow here, trap %u there", o->n.trapno);
+		o->n.rip--;
+		return SAME;
+	}
+	if (o->n.trapno != 1)
+		WRONG("executed here, trap %u error %llx cr2 %llx there", o->n.trapno, o->n.err, o->n.cr2);
+	return SAME;
+}
+
+static enum verdict compare_fpu(struct outcome *o)
+{
+	const u8 *a = o->m.fpu.fx, *b = o->fpu.fx;
+
+	/* control, status, tags; then MXCSR; registers. The instruction's address and opcode are the machine's to set. */
+	if (memcmp(a, b, 5))
+		WRONG("x87 control %02x%02x status %02x%02x tags %02x here, %02x%02x %02x%02x %02x there", a[1], a[0], a[3],
+		      a[2], a[4], b[1], b[0], b[3], b[2], b[4]);
+	if (memcmp(a + 24, b + 24, 4))
+		WRONG("mxcsr");
+	for (int i = 0; i < 8; i++)
+		if (memcmp(a + 32 + i * 16, b + 32 + i * 16, 10))
+			WRONG("st%d", i);
+	for (int i = 0; i < 16; i++)
+		if (memcmp(a + 160 + i * 16, b + 160 + i * 16, 16) || memcmp(o->m.fpu.ymm_hi[i], o->fpu.ymm_hi[i], 16))
+			WRONG("ymm%d", i);
+	return SAME;
+}
+
+static enum verdict compare(const struct kase *k, struct outcome *o)
+{
+	const struct emu_ctx *ctx = &o->m.ctx;
+	enum verdict v = compare_end(k, o);
+	unsigned int last = k->mode == EMU_LONG64 ? 16 : 8;
+	u64 diff;
+
+	if (v != SAME)
+		return v;
+	for (unsigned int i = 0; i < last; i++) {
+		u64 mask = k->mode == EMU_LONG64 ? ~0ull : 0xffffffff;
+
+		if ((ctx->regs[i] ^ o->n.regs[i]) & mask)
+			WRONG("%s %llx here, %llx there", reg_names[i], ctx->regs[i], o->n.regs[i]);
+	}
+	if (ctx->rip != o->n.rip)
+		WRONG("rip %llx here, %llx there", ctx->rip, o->n.rip);
+	diff = (ctx->rflags ^ o->n.rflags) & flags_compared(k, o);
+	if (diff)
+		WRONG("flags %llx here, %llx there, %llx differ", ctx->rflags, o->n.rflags, diff);
+	/* A context switch may make any null selector 0. */
+	for (unsigned int i = 0; i < 6; i++)
+		if ((o->m.seg[i].sel > 3 ? o->m.seg[i].sel : 0) != (o->n.sel[i] > 3 ? o->n.sel[i] : 0))
+			WRONG("%s %x here, %x there", seg_names[i], o->m.seg[i].sel, o->n.sel[i]);
+	if (k->mode == EMU_LONG64 && o->n.want_bases &&
+	    (o->m.seg[EMU_FS].base != o->n.fs_base || o->m.seg[EMU_GS].base != o->n.gs_base))
+		WRONG("fs, gs base %llx %llx here, %llx %llx there", o->m.seg[EMU_FS].base, o->m.seg[EMU_GS].base,
+		      o->n.fs_base, o->n.gs_base);
+	for (unsigned int i = 0; i < DATA_SIZE; i++)
+		if (data_here[i] != data_there[i])
+			WRONG("memory at %x: %02x here, %02x there", DATA + i, data_here[i], data_there[i]);
+	return o->n.fpu ? compare_fpu(o) : SAME;
+}
+
+static enum verdict run_case(const struct kase *k, struct outcome *o)
+{
+	struct native *n = &o->n;
+	u64 flags = (k->rflags & (FL_ARITH | FL_DF | FL_AC)) | FL_IF | FL_TF | 2;
+
+	memset(n, 0, sizeof(*n));
+	o->why[0] = 0;
+	world_prepare(k, &o->m);
+	memcpy(o->m.ctx.regs, k->regs, sizeof(k->regs));
+	o->m.ctx.rip = k->rip;
+	o->m.ctx.rflags = flags;
+	machine_sync(&o->m);
+	o->res = emu_step(&o->m.ctx);
+	if (o->res == EMU_UNHANDLED || o->res == EMU_IO_PENDING)
+		return SKIPPED;
+	memcpy(n->regs, k->regs, sizeof(k->regs));
+	n->rip = k->rip;
+	n->rflags = flags;
+	memcpy(n->sel, k->sel, sizeof(n->sel));
+	n->fs_base = FS_BASE;
+	n->gs_base = GS_BASE;
+	n->want_bases = touches_bases(&o->m.ctx.insn);
+	if (o->m.ctx.insn.row && (o->m.ctx.insn.row->flags & (F_X87 | F_MMX | F_SSE) || o->m.ctx.insn.opcode == 0x9b)) {
+		o->fpu = k->fpu;
+		n->fpu = &o->fpu;
+	}
+	native_run(n);
+	return compare(k, o);
+}
+
+/* Simpler values, as long as the difference stays. */
+static void shrink(struct kase *k, struct outcome *o)
+{
+	static const u64 simple[] = { 0, 1, DATA + 0x100 };
+	struct kase t;
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 16; i++)
+			for (unsigned int s = 0; s < ARRAY_SIZE(simple); s++) {
+				t = *k;
+				if (t.regs[i] == simple[s])
+					break;
+				t.regs[i] = simple[s];
+				if (run_case(&t, o) == DIFFER) {
+					*k = t;
+					break;
+				}
+			}
+		for (u64 bit = 1; bit <= FL_AC; bit <<= 1) {
+			t = *k;
+			t.rflags &= ~bit;
+			if (t.rflags != k->rflags && run_case(&t, o) == DIFFER)
+				*k = t;
+		}
+		t = *k;
+		drop_prefix(&t);
+		if (!excluded(&t) && run_case(&t, o) == DIFFER)
+			*k = t;
+	}
+	run_case(k, o);
+}
+
+static void report(struct kase *k, struct outcome *o, u64 number)
+{
+	const struct emu_insn *in;
+
+	shrink(k, o);
+	in = &o->m.ctx.insn;
+	printf("case %llu, %s:", number, k->mode == EMU_LONG64 ? "64 bit" : k->mode == EMU_PROT32 ? "32 bit" : "16 bit");
+	for (unsigned int i = 0; i < (in->len && in->len < 15 ? in->len : 15); i++)
+		printf(" %02x", k->bytes[i]);
+	printf("  at %llx: %s\n ", k->rip, o->why);
+	for (int i = 0; i < (k->mode == EMU_LONG64 ? 16 : 8); i++)
+		printf(" %s=%llx", reg_names[i], k->regs[i]);
+	printf(" flags=%llx", k->rflags);
+	for (int i = 0; i < 6; i++)
+		printf(" %s=%x", seg_names[i], k->sel[i]);
+	printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+	u64 n = argc > 1 ? strtoull(argv[1], NULL, 0) : 200000;
+	u64 seed = argc > 2 && *argv[2] ? strtoull(argv[2], NULL, 0) : (u64)time(NULL);
+	int mode = argc > 3 ? atoi(argv[3]) : 0;
+	u64 compared = 0, differ = 0, not_executed = 0, excluded_n = 0, faults = 0, unstable = 0;
+	static struct outcome o;
+	static struct kase k;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("emucheck: N=%llu SEED=%llu\n", n, seed);
+	world_init(seed, mode);
+	native_init();
+	for (u64 i = 0; compared < n && i < n * 8; i++) {
+		generate(&k, i);
+		if (excluded(&k)) {
+			excluded_n++;
+			continue;
+		}
+		switch (run_case(&k, &o)) {
+		case SKIPPED:
+			not_executed++;
+			continue;
+		case SAME:
+			break;
+		case DIFFER:
+			/* A context switch in between may change a segment base or selector. */
+			if (run_case(&k, &o) == SAME) {
+				unstable++;
+				break;
+			}
+			if (++differ <= 40)
+				report(&k, &o, i);
+			break;
+		}
+		compared++;
+		faults += o.res == EMU_FAULT;
+	}
+	printf("%llu faulted, %llu differed once and not again; %llu instructions that the emulator does not execute, %llu that "
+	       "cannot be compared\n", faults, unstable, not_executed, excluded_n);
+	print_exclusions();
+	printf("%llu compared, %llu differ\n", compared, differ);
+	return differ || !compared;
+}
