@@ -33,6 +33,7 @@ struct ioapic {
 int pic_create(struct x86_vm *vm);		/* slots_lock */
 void pic_destroy(struct x86_vm *vm);		/* slots_lock */
 int pic_set_pin(struct x86_vm *vm, unsigned int pin, int source, bool level);
+bool pic_requested(struct x86_vm *vm, unsigned int pin);	/* masked or not; any context, a moment old */
 void pic_get_state(struct x86_vm *vm, unsigned int chip, struct kvm_pic_state *s);
 void pic_set_state(struct x86_vm *vm, unsigned int chip, const struct kvm_pic_state *s);
 

@@ -168,6 +168,11 @@ int pic_set_pin(struct x86_vm *vm, unsigned int pin, int source, bool level)
 	return r;
 }
 
+bool pic_requested(struct x86_vm *vm, unsigned int pin)
+{
+	return READ_ONCE(vm->pic->chip[pin / 8 & 1].irr) & 1 << (pin & 7);
+}
+
 /* Service */
 
 static void end_service(struct pic *p, struct chip *c, u8 bits)

@@ -7,7 +7,8 @@
  *
  * Ticks the guest was too slow to take would be lost, as on hardware, and with them the wall clock of old guests.
  * With reinjection on, a tick that merged into one still pending is counted, and sent when the guest's EOI of GSI 0
- * says there is room.
+ * says there is room. Guests mask the PIC's pin while they serve it, EOI included; what the PIC latches then is
+ * delivered all the same, although the routes call it ignored.
  *
  * pit->lock covers the channels; the hrtimer and the acknowledge notifier do without. Lives from KVM_CREATE_PIT2 until
  * the VM's files are gone.
@@ -24,6 +25,7 @@
 #define PIT_HZ		1193182u
 #define CHANNELS	3
 #define MISSED_MAX	(1 << 20)	/* ticks kept for a guest that does not take them: 17 minutes at 1 kHz */
+#define MASKED_MAX	4		/* of them in a row at a masked pin: then nobody wants them */
 #define LOAD_AGE_MAX	(1ll << 40)	/* ns that user space may date a load back: 18 minutes */
 
 /* Which byte of a count is next; the ABI's image has the same numbers. NEXT_LOW1 and NEXT_HIGH1 alternate. */
@@ -56,6 +58,7 @@ struct pit {
 	u64 period;		/* ns; 0: one shot. Changed while the hrtimer is idle */
 	bool reinject;		/* kvm->lock */
 	atomic_t missed;
+	unsigned int masked;	/* ticks since the last acknowledgement that merged at a masked pin */
 	struct irq_ack_notifier ack;
 	struct io_device ports, port_61;
 };
@@ -136,13 +139,18 @@ static bool output(const struct channel *c)
 
 /* Channel 0's interrupt */
 
-/* Result as kvm_set_irq()'s. Any context. */
-static int pulse(struct pit *p)
+enum pulse { PULSE_GOES, PULSE_MERGED, PULSE_MERGED_MASKED };
+
+/* Any context. */
+static enum pulse pulse(struct pit *p)
 {
+	bool waits = pic_requested(p->vm, 0);
 	int r = kvm_set_irq(&p->vm->kvm, IRQ_SOURCE_PIT, 0, true);
 
 	kvm_set_irq(&p->vm->kvm, IRQ_SOURCE_PIT, 0, false);
-	return r;
+	if (!r)
+		return PULSE_MERGED;
+	return r < 0 && waits ? PULSE_MERGED_MASKED : PULSE_GOES;
 }
 
 static void miss(struct pit *p, u64 n)
@@ -154,10 +162,14 @@ static void miss(struct pit *p, u64 n)
 static enum hrtimer_restart ticked(struct hrtimer *hr)
 {
 	struct pit *p = container_of(hr, struct pit, tick);
+	enum pulse end;
 	u64 rounds;
 
-	if (!READ_ONCE(p->hpet) && !pulse(p))
-		miss(p, 1);
+	if (!READ_ONCE(p->hpet)) {
+		end = pulse(p);
+		if (end == PULSE_MERGED || (end == PULSE_MERGED_MASKED && p->masked++ < MASKED_MAX))
+			miss(p, 1);
+	}
 	if (!p->period)
 		return HRTIMER_NORESTART;
 	rounds = hrtimer_forward_now(hr, ns_to_ktime(p->period));
@@ -171,7 +183,8 @@ static void acked(struct irq_ack_notifier *n)
 {
 	struct pit *p = container_of(n, struct pit, ack);
 
-	if (atomic_read(&p->missed) > 0 && pulse(p) > 0)
+	p->masked = 0;
+	if (atomic_read(&p->missed) > 0 && pulse(p) == PULSE_GOES)
 		atomic_dec_if_positive(&p->missed);
 }
 
