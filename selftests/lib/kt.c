@@ -9,7 +9,8 @@
 enum { ST_OK, ST_FAILED, ST_SKIPPED };
 
 static struct kt_test *tests, **last = &tests;
-static int state;
+static int state;		/* of the test, in its process */
+static bool any_failed;
 static char reason[256];
 static int reason_fd;
 
@@ -76,12 +77,12 @@ static void run_one(struct kt_test *t, int n)
 	waitpid(pid, &status, 0);
 	if (WIFSIGNALED(status)) {
 		printf("# killed by signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? " (time limit)" : "");
-		state = ST_FAILED;
+		any_failed = true;
 		printf("not ok %d - %s\n", n, t->name);
 	} else if (WEXITSTATUS(status) == ST_SKIPPED) {
 		printf("ok %d - %s # SKIP %s\n", n, t->name, why);
 	} else if (WEXITSTATUS(status)) {
-		state = ST_FAILED;
+		any_failed = true;
 		printf("not ok %d - %s\n", n, t->name);
 	} else {
 		printf("ok %d - %s\n", n, t->name);
@@ -102,5 +103,5 @@ int kt_main(int argc, char **argv)
 		if (argc < 2 || !strcmp(argv[1], t->name))
 			run_one(t, n);
 	}
-	return state == ST_FAILED;
+	return any_failed;
 }

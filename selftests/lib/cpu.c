@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See cpu.h. */
+#include "cpu.h"
+
+struct kt_vcpu *kt_long_vcpu(bool irqchip)
+{
+	struct kt_vm *vm = kt_vm_new(1 << 20, irqchip);
+	struct kt_vcpu *v = kt_vcpu_new(vm, 0, KT_LONG);
+
+	kt_install_idt(v);
+	return v;
+}
+
+struct kt_vcpu *kt_prot_vcpu(void)
+{
+	struct kt_vm *vm = kt_vm_new(1 << 20, false);
+	struct kt_vcpu *v = kt_vcpu_new(vm, 0, KT_PROT);
+
+	kt_install_idt(v);
+	return v;
+}
+
+void kt_load_tss(struct kt_vcpu *v)
+{
+	uint8_t *tss = v->vm->mem + KT_TSS;
+	struct kvm_sregs s = kt_sregs(v);
+	uint64_t rsp0 = KT_RSP0, ist1 = KT_IST1;
+
+	memset(tss, 0, 104);
+	memcpy(tss + 4, &rsp0, 8);
+	memcpy(tss + 0x24, &ist1, 8);
+	tss[0x66] = 104;	/* the I/O map starts behind the limit: no port for user mode */
+	s.tr = (struct kvm_segment){ .base = KT_TSS, .limit = 103, .selector = 0x30, .type = 11, .present = 1 };
+	need_ok(ioctl(v->fd, KVM_SET_SREGS, &s));
+}
+
+void kt_user_mode(struct kt_vcpu *v)
+{
+	struct kvm_sregs s;
+
+	kt_load_tss(v);
+	s = kt_sregs(v);
+	s.cs.selector = 0x2b;
+	s.cs.dpl = 3;
+	s.ds.selector = s.es.selector = s.fs.selector = s.gs.selector = s.ss.selector = 0x23;
+	s.ds.dpl = s.es.dpl = s.fs.dpl = s.gs.dpl = s.ss.dpl = 3;
+	need_ok(ioctl(v->fd, KVM_SET_SREGS, &s));
+}
+
+void kt_gate(struct kt_vcpu *v, int vector, uint64_t handler, int dpl, int ist)
+{
+	uint8_t *gate = v->vm->mem + KT_IDT + vector * 16;
+
+	memset(gate, 0, 16);
+	gate[0] = handler, gate[1] = handler >> 8, gate[6] = handler >> 16, gate[7] = handler >> 24;
+	gate[2] = 0x08;
+	gate[4] = ist;
+	gate[5] = 0x8e | dpl << 5;
+}
+
+void kt_want_exception(struct kt_vcpu *v, int vector, uint32_t error, uint64_t rip, const char *file, int line)
+{
+	uint32_t got = kt_run_to_out(v), code = kt_guest_u32(v->vm, KT_DATA - 8);
+	uint64_t at = kt_guest_u64(v->vm, KT_DATA - 16);
+
+	if (!(kt_sregs(v).efer & 1 << 10))
+		at = (uint32_t)at;
+	if (got != 0x100 + vector)
+		kt_fail(file, line, "OUT of %#x instead of exception %d (error %#x, RIP %#llx)", got, vector, code,
+			(unsigned long long)at);
+	else if (code != error)
+		kt_fail(file, line, "exception %d with error code %#x, want %#x", vector, code, error);
+	else if (at != rip)
+		kt_fail(file, line, "exception %d at RIP %#llx, want %#llx", vector, (unsigned long long)at,
+			(unsigned long long)rip);
+}
+
+uint32_t kt_run_any(struct kt_vcpu *v)
+{
+	int ret;
+
+	do
+		ret = ioctl(v->fd, KVM_RUN, 0);
+	while (ret < 0 && errno == EAGAIN);
+	need(ret == 0, "KVM_RUN: %s", strerror(errno));
+	return v->run->exit_reason;
+}
+
+bool kt_host_tcg(void)
+{
+	char line[256];
+	bool tcg = false;
+	FILE *f = fopen("/proc/cpuinfo", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		tcg = tcg || strstr(line, "QEMU TCG");
+	if (f)
+		fclose(f);
+	return tcg;
+}
+
+int kt_enable_cap(int fd, uint32_t cap, uint64_t arg0)
+{
+	struct kvm_enable_cap c = { .cap = cap, .args = { arg0 } };
+
+	return ioctl(fd, KVM_ENABLE_CAP, &c);
+}
+
+struct kvm_vcpu_events kt_events(struct kt_vcpu *v)
+{
+	struct kvm_vcpu_events e;
+
+	need_ok(ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	return e;
+}
