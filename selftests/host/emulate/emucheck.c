@@ -236,7 +236,7 @@ int main(int argc, char **argv)
 			break;
 		case DIFFER:
 			/* A context switch in between may change a segment base or selector. */
-			if (run_case(&k, &o) == SAME) {
+			if (run_case(&k, &o) == SAME || run_case(&k, &o) == SAME || run_case(&k, &o) == SAME) {
 				unstable++;
 				break;
 			}

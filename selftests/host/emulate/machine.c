@@ -6,6 +6,8 @@
 #include "insn.h"
 #include "machine.h"
 
+static u32 mxcsr_mask;	/* this CPU's */
+
 static struct machine *of(struct emu_ctx *ctx)
 {
 	return (struct machine *)ctx;
@@ -367,7 +369,7 @@ static enum emu_result m_fpu(struct emu_ctx *ctx, enum emu_fpu_op op, unsigned i
 		memcpy(image, m->fpu.fx + 24, 4);
 		break;
 	case EMU_FPU_SET_MXCSR:
-		memcpy(&mask, m->fpu.fx + 28, 4);
+		mask = mxcsr_mask;
 		memcpy(&val, image, 4);
 		if (val & ~(mask ? mask : 0xffbf))
 			return emu_gp0(ctx);
@@ -429,9 +431,12 @@ void machine_init(struct machine *m)
 {
 	static const u32 msrs[] = { 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100,
 				    0xc0000101, 0xc0000102, 0x10 };
+	static u8 own[512] __attribute__((aligned(64)));
 	u16 cw = 0x37f;
 	u32 mxcsr = 0x1f80;
 
+	asm volatile("fxsave64 %0" : "=m" (own));
+	memcpy(&mxcsr_mask, own + 28, 4);
 	memset(m, 0, sizeof(*m));
 	m->ctx.ops = &ops;
 	m->cr0 = 0x10;

@@ -136,7 +136,7 @@ u64 emu_ea(const struct emu_run *r)
 enum emu_result emu_operand_access(struct emu_run *r, unsigned int off, void *buf, unsigned int len,
 				   unsigned int acc)
 {
-	unsigned int align = r->row->flags & F_NOAC ? 0 : len & (len - 1) ? 8 : len;
+	unsigned int align = r->row->flags & F_NOAC ? 0 : len & (len - 1) ? 8 : len > 16 ? 16 : len;
 
 	return emu_seg_access(r->ctx, r->insn->seg, (r->ea + off) & emu_mask(r->insn->adsize), buf, len, acc,
 			      align);

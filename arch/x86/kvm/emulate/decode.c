@@ -329,27 +329,21 @@ static enum emu_decode_result finish(struct emu_insn *in, const struct cursor *c
 	return c->n == EMU_MAX_INSN ? EMU_DEC_TOO_LONG : EMU_DEC_MORE;
 }
 
-/* 62: no instruction of ours, but the length is wanted. */
-static enum emu_decode_result skip_evex(struct emu_insn *in, struct cursor *c, bool prefixed)
+/* 62: no instruction of ours, but the length is wanted. The map, as far as that goes. */
+static int take_evex(struct emu_insn *in, struct cursor *c)
 {
-	u8 p0 = take(c), imm;
+	u8 p0 = take(c);
 
 	take_n(c, 2);
+	in->vex = true;
 	in->opcode = take(c);
-	imm = (p0 & 7) == 3 || ((p0 & 7) == 1 && (emu_map_0f[in->opcode].src == (K_I | S_B)));
-	in->modrm = take(c);
-	in->has_modrm = true;
-	in->is_mem = in->modrm < 0xc0;
-	if (in->is_mem)
-		take_mem(in, c);
-	take_n(c, imm);
-	return finish(in, c, prefixed ? EMU_DEC_UD : EMU_DEC_UNKNOWN);
+	return (p0 & 7) == 1 ? 1 : (p0 & 7) == 3 ? 3 : 2;
 }
 
 enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned int n, unsigned int mode)
 {
 	struct cursor c = { .p = bytes, .n = n < EMU_MAX_INSN ? n : EMU_MAX_INSN };
-	bool adsize_prefix = false, prefixed, amd = mode & EMU_MODE_AMD;
+	bool adsize_prefix = false, evex = false, prefixed, amd = mode & EMU_MODE_AMD;
 	const struct emu_row *row;
 	unsigned int size;
 	u8 b;
@@ -367,9 +361,10 @@ enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned
 	    ((mode == EMU_LONG64 && !in->rex) || ((mode == EMU_PROT16 || mode == EMU_PROT32) && c.pos < c.n && c.p[c.pos] >= 0xc0))) {
 		int map;
 
-		if (b == 0x62)
-			return skip_evex(in, &c, prefixed);
-		map = take_vex(in, &c, b);
+		evex = b == 0x62;
+		map = evex ? take_evex(in, &c) : take_vex(in, &c, b);
+		if (map == 1 && (in->opcode == 0x38 || in->opcode == 0x3a))
+			return finish(in, &c, EMU_DEC_UD);	/* escapes that VEX has no use for */
 		in->map = map < 0 ? 2 : map;	/* an unknown map: as long as others */
 		prefixed |= map < 0;
 	} else if (b == 0x0f) {
@@ -400,9 +395,9 @@ enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned
 	if (!in->seg_override && (in->base == EMU_RBP || in->base == EMU_RSP))
 		in->seg = EMU_SS;
 	take_operand_bytes(in, &c, row);
-	if ((in->vex && prefixed) || illegal(in, row, amd))
+	if ((in->vex && prefixed) || (!evex && illegal(in, row, amd)))
 		return finish(in, &c, EMU_DEC_UD);
-	if ((row->flags & F_UNK) || opmask(in))
+	if (evex || (row->flags & F_UNK) || opmask(in))
 		return finish(in, &c, EMU_DEC_UNKNOWN);
 	in->row = row;
 	return finish(in, &c, EMU_DEC_OK);

@@ -317,9 +317,15 @@ enum emu_result op_mwait(struct emu_run *r)
 	return ctx->ops->action(ctx, EMU_ACT_MWAIT, ctx->regs[EMU_RAX], ctx->regs[EMU_RCX]);
 }
 
+/* 66, F2 and F3 would make another instruction of it. */
+static bool prefixed(const struct emu_insn *in)
+{
+	return in->opsize_prefix || in->rep;
+}
+
 enum emu_result op_xgetbv(struct emu_run *r)
 {
-	if (!(cr4(r->ctx) & C4_OSXSAVE))
+	if (!(cr4(r->ctx) & C4_OSXSAVE) || prefixed(r->insn))
 		return emu_ud(r->ctx);
 	return r->ctx->ops->action(r->ctx, EMU_ACT_XGETBV, (u32)r->ctx->regs[EMU_RCX], 0);
 }
@@ -328,7 +334,7 @@ enum emu_result op_xsetbv(struct emu_run *r)
 {
 	struct emu_ctx *ctx = r->ctx;
 
-	if (!(cr4(ctx) & C4_OSXSAVE))
+	if (!(cr4(ctx) & C4_OSXSAVE) || prefixed(r->insn))
 		return emu_ud(ctx);
 	if (ctx->cpl)
 		return emu_gp0(ctx);
