@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The test runner: every test in a process of its own, results as TAP. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/wait.h>
@@ -90,10 +91,24 @@ static void run_one(struct kt_test *t, int n)
 	fflush(stdout);
 }
 
+/*
+ * A VM that lasts as long as the program. The first VM of a host and the end of the last one make the kernel rewrite its
+ * scheduler's code (preemption notifiers), and QEMU's software emulation with several CPUs now and then goes on with the code
+ * before: both CPUs then loop in int3 for ever. One VM a program instead of one a test makes that rare.
+ */
+static void hold_a_vm(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (kvm >= 0)
+		ioctl(kvm, KVM_CREATE_VM, 0);
+}
+
 int kt_main(int argc, char **argv)
 {
 	int n = 0;
 
+	hold_a_vm();
 	for (struct kt_test *t = tests; t; t = t->next)
 		n++;
 	printf("TAP version 13\n1..%d\n", n);
