@@ -3,7 +3,7 @@
  * The emulator against the physical CPU: random instructions in random states run on both, and registers, defined
  * flags, memory and faults are compared. 64-bit code, and 32- and 16-bit code in segments of the LDT.
  *
- *   emucheck [N [SEED [MODE]]]	MODE: 64, 32, 16; all by default
+ *   emucheck [N [SEED [MODES]]]	MODES: sum of 64, 32, 16; all by default
  *
  * A difference is shrunk (simpler registers, flags, fewer prefixes, as long as it differs) and printed as bytes. Ends in
  * "N compared, N differ"; the exit status is true when nothing differs. gen.c makes the cases, lists.c says
@@ -12,8 +12,13 @@
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
+#undef F_LOCK
 #include "emucheck.h"
+#include "rows.h"
 
 enum verdict { SAME, DIFFER, SKIPPED };
 
@@ -123,19 +128,25 @@ static enum verdict compare(const struct kase *k, struct outcome *o)
 	    (o->m.seg[EMU_FS].base != o->n.fs_base || o->m.seg[EMU_GS].base != o->n.gs_base))
 		WRONG("fs, gs base %llx %llx here, %llx %llx there", o->m.seg[EMU_FS].base, o->m.seg[EMU_GS].base,
 		      o->n.fs_base, o->n.gs_base);
-	for (unsigned int i = 0; i < DATA_SIZE; i++)
-		if (data_here[i] != data_there[i])
-			WRONG("memory at %x: %02x here, %02x there", DATA + i, data_here[i], data_there[i]);
+	if (memcmp(data_here, data_there, DATA_SIZE))
+		for (unsigned int i = 0; i < DATA_SIZE; i++)
+			if (data_here[i] != data_there[i])
+				WRONG("memory at %x: %02x here, %02x there", DATA + i, data_here[i], data_there[i]);
 	return o->n.fpu ? compare_fpu(o) : SAME;
 }
 
-static enum verdict run_case(const struct kase *k, struct outcome *o)
+/* Runs the case here, and says what is to run there. */
+static enum verdict run_here(const struct kase *k, struct outcome *o)
 {
 	struct native *n = &o->n;
+	struct emu_insn in;
 	u64 flags = (k->rflags & (FL_ARITH | FL_DF | FL_AC)) | FL_IF | FL_TF | 2;
 
 	memset(n, 0, sizeof(*n));
 	o->why[0] = 0;
+	/* Whether such an instruction exists is the model's affair, even when its end is on a page that is not there. */
+	if (emu_decode(&in, k->bytes, 15, kase_mode(k)) == EMU_DEC_UNKNOWN)
+		return SKIPPED;
 	world_prepare(k, &o->m);
 	memcpy(o->m.ctx.regs, k->regs, sizeof(k->regs));
 	o->m.ctx.rip = k->rip;
@@ -155,7 +166,14 @@ static enum verdict run_case(const struct kase *k, struct outcome *o)
 		o->fpu = k->fpu;
 		n->fpu = &o->fpu;
 	}
-	native_run(n);
+	return SAME;
+}
+
+static enum verdict run_case(const struct kase *k, struct outcome *o)
+{
+	if (run_here(k, o) == SKIPPED)
+		return SKIPPED;
+	native_run(&o->n);
 	return compare(k, o);
 }
 
@@ -209,47 +227,133 @@ static void report(struct kase *k, struct outcome *o, u64 number)
 	printf("\n");
 }
 
+/* Counted by each worker for itself, added up at the end. */
+struct counts {
+	u64 compared, differ, faults, unstable, not_executed, excluded;
+	u8 rows[MAX_ROWS];
+};
+
+static struct work {
+	u64 number, step, want;		/* next case, distance to the one after, how many to compare */
+	struct counts *c;
+	struct kase k;
+	struct outcome o;
+	enum verdict last;
+	const struct emu_row *row;
+} w;
+
+/* The next case that can be compared, run here. */
+static bool next_case(void)
+{
+	while (w.c->compared < w.want && w.number / w.step < w.want * 8) {
+		generate(&w.k, w.number);
+		w.number += w.step;
+		if (excluded(&w.k))
+			w.c->excluded++;
+		else if (run_here(&w.k, &w.o) == SKIPPED)
+			w.c->not_executed++;
+		else
+			return true;
+	}
+	return false;
+}
+
+static void count(void)
+{
+	w.c->compared++;
+	if (w.o.res == EMU_FAULT)
+		w.c->faults++;
+	else if (w.o.res == EMU_DONE)
+		row_hit(w.c->rows, w.o.m.ctx.insn.row);
+}
+
+static bool chained(struct native *n)
+{
+	(void)n;
+	w.last = compare(&w.k, &w.o);
+	if (w.last != SAME)
+		return false;
+	count();
+	return next_case();
+}
+
+static void work(void)
+{
+	bool more = next_case();
+
+	while (more) {
+		native_chain(&w.o.n, chained);
+		if (w.last == SAME)
+			break;
+		/* A context switch in between may change a segment base or selector. */
+		if (run_case(&w.k, &w.o) == SAME || run_case(&w.k, &w.o) == SAME || run_case(&w.k, &w.o) == SAME)
+			w.c->unstable++;
+		else if (++w.c->differ <= 40)
+			report(&w.k, &w.o, w.number - w.step);
+		count();
+		more = next_case();
+	}
+}
+
+/* A process a CPU. One that dies takes the verdict with it. */
+static bool work_in_parallel(struct counts *c, unsigned int jobs, u64 n, u64 seed, unsigned int modes)
+{
+	bool ok = true;
+	int status;
+
+	for (unsigned int i = 0; i < jobs; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			abort();
+		if (pid)
+			continue;
+		world_init(seed, modes);
+		native_init();
+		w.c = &c[i];
+		w.number = i;
+		w.step = jobs;
+		w.want = n / jobs + (i < n % jobs);
+		work();
+		_exit(0);
+	}
+	for (unsigned int i = 0; i < jobs; i++)
+		if (wait(&status) < 0 || status)
+			ok = false;
+	for (unsigned int i = 1; i < jobs; i++) {
+		for (unsigned int j = 0; j < offsetof(struct counts, rows) / sizeof(u64); j++)
+			((u64 *)c)[j] += ((u64 *)&c[i])[j];
+		for (unsigned int j = 0; j < MAX_ROWS; j++)
+			c->rows[j] |= c[i].rows[j];
+	}
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
-	u64 n = argc > 1 ? strtoull(argv[1], NULL, 0) : 200000;
+	u64 n = argc > 1 && *argv[1] ? strtoull(argv[1], NULL, 0) : 200000;
 	u64 seed = argc > 2 && *argv[2] ? strtoull(argv[2], NULL, 0) : (u64)time(NULL);
-	int mode = argc > 3 ? atoi(argv[3]) : 0;
-	u64 compared = 0, differ = 0, not_executed = 0, excluded_n = 0, faults = 0, unstable = 0;
-	static struct outcome o;
-	static struct kase k;
+	unsigned int want = argc > 3 && *argv[3] ? atoi(argv[3]) : 0, modes = world_init(seed, want), missing = 0;
+	long jobs = n < 10000 ? 1 : sysconf(_SC_NPROCESSORS_ONLN);
+	struct counts *c;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("emucheck: N=%llu SEED=%llu\n", n, seed);
-	world_init(seed, mode);
-	native_init();
-	for (u64 i = 0; compared < n && i < n * 8; i++) {
-		generate(&k, i);
-		if (excluded(&k)) {
-			excluded_n++;
-			continue;
-		}
-		switch (run_case(&k, &o)) {
-		case SKIPPED:
-			not_executed++;
-			continue;
-		case SAME:
-			break;
-		case DIFFER:
-			/* A context switch in between may change a segment base or selector. */
-			if (run_case(&k, &o) == SAME || run_case(&k, &o) == SAME || run_case(&k, &o) == SAME) {
-				unstable++;
-				break;
-			}
-			if (++differ <= 40)
-				report(&k, &o, i);
-			break;
-		}
-		compared++;
-		faults += o.res == EMU_FAULT;
+	printf("emucheck: N=%llu SEED=%llu, code of%s%s%s bits\n", n, seed, modes & 64 ? " 64" : "", modes & 32 ? " 32" : "",
+	       modes & 16 ? " 16" : "");
+	if (want != 64 && modes == 64)
+		printf("this host has no LDT, which 32- and 16-bit code needs: not compared\n");
+	c = mmap(NULL, jobs * sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (c == MAP_FAILED)
+		return 1;
+	if (!work_in_parallel(c, jobs, n, seed, modes)) {
+		printf("a process of this test died\n");
+		c->differ++;
 	}
 	printf("%llu faulted, %llu differed once and not again; %llu instructions that the emulator does not execute, %llu that "
-	       "cannot be compared\n", faults, unstable, not_executed, excluded_n);
+	       "cannot be compared\n", c->faults, c->unstable, c->not_executed, c->excluded);
 	print_exclusions();
-	printf("%llu compared, %llu differ\n", compared, differ);
-	return differ || !compared;
+	if (n >= ROWS_WANT)
+		missing = rows_missing(c->rows, modes);
+	printf("%llu compared, %llu differ\n", c->compared, c->differ);
+	return c->differ || missing || !c->compared;
 }

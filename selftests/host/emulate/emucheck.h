@@ -22,6 +22,8 @@ struct kase {
 	u16 sel[6];
 	struct fpu_image fpu;
 	u64 memory;		/* seed of what is in it */
+	u32 patch_at;		/* except for these bytes, at an offset in DATA */
+	u8 patch_len, patch[40];
 };
 
 static inline unsigned int kase_mode(const struct kase *k)
@@ -32,7 +34,8 @@ static inline unsigned int kase_mode(const struct kase *k)
 extern u8 *data_here, *data_there;
 
 /* gen.c */
-void world_init(u64 seed, int mode);
+/* Maps the world, anew in each process. want: sum of 64, 32, 16, or 0 for all; returns those that can be compared. */
+unsigned int world_init(u64 seed, unsigned int want);
 void world_prepare(const struct kase *k, struct machine *m);
 void generate(struct kase *k, u64 number);
 void drop_prefix(struct kase *k);

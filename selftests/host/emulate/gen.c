@@ -21,7 +21,7 @@ u8 *data_here, *data_there;
 static u8 *code_alias, *code_end_alias;
 static u8 tables[0x3000];
 static u64 seed0, state;
-static int only_mode;
+static unsigned int modes;	/* sum of 64, 32, 16 */
 static bool have_ldt;
 
 /* LDT entries. Kernel rule: only data and non-conforming code, all of privilege 3. */
@@ -97,11 +97,16 @@ static u8 *map_twice(u32 at, unsigned int size, int prot)
 	return alias;
 }
 
-static void fill_memory(u64 seed)
+/* What is in memory before the instruction; the same for some cases in a row. */
+static const u8 *memory_image(u64 seed)
 {
+	static u8 image[DATA_SIZE];
+	static u64 made = ~0ull;
 	u64 keep = state;
 
-	state = seed;
+	if (seed == made)
+		return image;
+	made = state = seed;
 	for (unsigned int i = 0; i < DATA_SIZE; i += 8) {
 		u64 v = rnd(), kind = rnd() % 12;
 
@@ -128,9 +133,10 @@ static void fill_memory(u64 seed)
 			v = CODE + (v & 0xfff);
 			break;
 		}
-		memcpy(data_here + i, &v, 8);
+		memcpy(image + i, &v, 8);
 	}
 	state = keep;
+	return image;
 }
 
 static void init_tables(void)
@@ -152,10 +158,21 @@ static void init_tables(void)
 	}
 }
 
-void world_init(u64 seed, int mode)
+/* Not every host has an LDT, and a hypervisor may take the call and not load the table. */
+static bool make_ldt(void)
+{
+	for (unsigned int i = 0; i < L_N; i++) {
+		struct user_desc d = ldt[i];
+
+		if (syscall(SYS_modify_ldt, 17, &d, sizeof(d)))
+			return false;
+	}
+	return seen_desc(SEL(L_FLAT));
+}
+
+unsigned int world_init(u64 seed, unsigned int want)
 {
 	seed0 = seed;
-	only_mode = mode;
 	code_alias = map_twice(CODE, 0x2000, PROT_READ | PROT_EXEC);
 	code_end_alias = map_twice(CODE_END, 0x1000, PROT_READ | PROT_EXEC);
 	data_there = map_twice(DATA, DATA_SIZE, PROT_READ | PROT_WRITE);
@@ -165,22 +182,10 @@ void world_init(u64 seed, int mode)
 	for (unsigned int i = 0; i < DATA_SIZE; i += 0x1000)
 		(void)*(volatile u8 *)(unsigned long)(DATA + i);
 	data_here = malloc(DATA_SIZE);
-	for (unsigned int i = 0; i < L_N; i++) {
-		struct user_desc d = ldt[i];
-
-		if (syscall(SYS_modify_ldt, 17, &d, sizeof(d))) {
-			perror("modify_ldt: only 64-bit code can be compared");
-			only_mode = 64;
-			break;
-		}
-	}
-	/* A hypervisor may take the call and not load the table. */
-	if (!seen_desc(SEL(L_FLAT)) && only_mode != 64) {
-		printf("no LDT on this host: only 64-bit code is compared\n");
-		only_mode = 64;
-	}
-	have_ldt = seen_desc(SEL(L_FLAT));
+	have_ldt = make_ldt();
 	init_tables();
+	modes = (want ? want : 64 | 32 | 16) & (have_ldt ? 64 | 32 | 16 : 64);
+	return modes;
 }
 
 static void seg_of(struct machine *m, unsigned int n, u16 sel)
@@ -211,7 +216,8 @@ void world_prepare(const struct kase *k, struct machine *m)
 	machine_map(m, DATA, 0x2000, data_here, P_R | P_W | P_U);
 	machine_map(m, DATA + 0x2000, 0x1000, data_here + 0x2000, P_R | P_U);
 	machine_map(m, TABLES, sizeof(tables), tables, P_R | P_W);
-	fill_memory(k->memory);
+	memcpy(data_here, memory_image(k->memory), DATA_SIZE);
+	memcpy(data_here + k->patch_at, k->patch, k->patch_len);
 	memcpy(data_there, data_here, DATA_SIZE);
 	m->gdt = (struct emu_dt){ .base = TABLES, .limit = 127 };
 	m->idt = (struct emu_dt){ .base = TABLES + TABLES_IDT, .limit = 0xfff };
@@ -366,6 +372,48 @@ static u64 base_of(const struct kase *k, unsigned int seg)
 	return m.seg[seg].base;
 }
 
+static u16 code_selector(const struct kase *k)
+{
+	static const u8 codes[] = { L_CODE32, L_CODE32_LOW, L_CODE16 };
+
+	if (k->mode == EMU_LONG64 && (!have_ldt || chance(50)))
+		return native_cs();
+	return SEL(codes[rnd() % ARRAY_SIZE(codes)]);
+}
+
+/* A far pointer, or the frame of a far return or IRET, that may well be good. */
+static void far_patch(struct kase *k, const struct emu_insn *in, u64 at)
+{
+	bool frame = in->row->fn == op_retf || in->row->fn == op_iret;
+	unsigned int size = in->opsize == 8 && !frame && (kase_mode(k) & EMU_MODE_AMD) ? 4 : in->opsize, n = 0;
+	u64 slot[5] = { CODE + (rnd() & 0xfff), code_selector(k), rnd() & 0x3f4fd5, edge_address(), k->sel[EMU_SS] };
+	unsigned int pad = in->row->fn == op_retf ? in->imm & 15 : 0;
+
+	if (slot[1] != SEL(L_CODE32) && slot[1] != native_cs())
+		slot[0] -= CODE;
+	if (k->mode == EMU_LONG64)
+		slot[3] &= 0x7fffffffffff;
+	for (unsigned int i = 0; i < (!frame ? 2 : 5); i++) {
+		if (chance(4))
+			slot[i] ^= 1ull << rnd() % 64;
+		if (i == 2 && in->row->fn == op_retf)
+			continue;	/* no flags there */
+		memcpy(k->patch + n, &slot[i], size);
+		n += size;
+		if (i == 1 && pad && n + pad < 24)
+			n += pad;
+	}
+	if (at - DATA >= DATA_SIZE - sizeof(k->patch))
+		return;
+	k->patch_at = at - DATA;
+	k->patch_len = n;
+}
+
+static bool goes_far(emu_fn fn)
+{
+	return fn == op_retf || fn == op_iret || fn == op_callf_m || fn == op_jmpf_m;
+}
+
 /* Most memory operands are to be in memory. */
 static void aim(struct kase *k)
 {
@@ -382,6 +430,11 @@ static void aim(struct kase *k)
 		if (chance(10))
 			k->regs[in.base] |= rnd() & ~mask;
 	}
+	if (goes_far(in.row->fn) && chance(80))
+		far_patch(k, &in, in.is_mem ? target : ((k->regs[EMU_RSP] & mask) + base_of(k, EMU_SS)));
+	/* Hypervisors that run their guests in user mode keep no bases in the upper half. */
+	if (in.row->fn == op_fsgsbase && k->regs[(in.modrm & 7) | (in.rex & 1) << 3] >> 47 == 0x1ffff)
+		k->regs[(in.modrm & 7) | (in.rex & 1) << 3] >>= 17;
 	if (in.row->flags & F_STR) {
 		if (chance(85))
 			k->regs[EMU_RSI] = (edge_address() - base_of(k, in.seg)) & mask;
@@ -389,10 +442,11 @@ static void aim(struct kase *k)
 			k->regs[EMU_RDI] = (edge_address() - base_of(k, EMU_ES)) & mask;
 	}
 	if ((in.row->fn == op_cmpxchg || in.row->fn == op_cmpxchg8b) && in.is_mem && chance(40)) {
-		fill_memory(k->memory);
+		const u8 *image = memory_image(k->memory);
+
 		if (target - DATA < DATA_SIZE - 16) {
-			memcpy(&k->regs[EMU_RAX], data_here + (target - DATA), 8);
-			memcpy(&k->regs[EMU_RDX], data_here + (target - DATA) + (in.rex & 8 ? 8 : 4), 8);
+			memcpy(&k->regs[EMU_RAX], image + (target - DATA), 8);
+			memcpy(&k->regs[EMU_RDX], image + (target - DATA) + (in.rex & 8 ? 8 : 4), 8);
 		}
 	}
 	if (in.row->fn == op_cmpxchg && !in.is_mem && chance(40))
@@ -419,15 +473,21 @@ static void random_segments(struct kase *k)
 
 void generate(struct kase *k, u64 number)
 {
-	static const u8 modes[] = { EMU_LONG64, EMU_LONG64, EMU_PROT32, EMU_PROT16 };
+	static const struct { u8 bits, mode; } weight[] = {
+		{ 64, EMU_LONG64 }, { 64, EMU_LONG64 }, { 32, EMU_PROT32 }, { 16, EMU_PROT16 }
+	};
+	unsigned int i;
 
 	state = seed0 * 0x2545f4914f6cdd1dull + number * 0x9e3779b97f4a7c15ull;
-	k->mode = only_mode == 64 ? EMU_LONG64 : only_mode == 32 ? EMU_PROT32 : only_mode == 16 ? EMU_PROT16 :
-		  modes[rnd() % ARRAY_SIZE(modes)];
+	do
+		i = rnd() % ARRAY_SIZE(weight);
+	while (!(weight[i].bits & modes));
+	k->mode = weight[i].mode;
 	k->memory = seed0 + number / 16;
+	k->patch_len = 0;
 	random_segments(k);
 	random_bytes(k);
-	for (unsigned int i = 0; i < 16; i++)
+	for (i = 0; i < 16; i++)
 		k->regs[i] = k->mode == EMU_LONG64 ? value() : (u32)value();
 	if (chance(85))
 		k->regs[EMU_RSP] = edge_address() - base_of(k, EMU_SS);
@@ -448,7 +508,7 @@ void generate(struct kase *k, u64 number)
 	/* The way back to user space is not made for anything else on every host. */
 	k->regs[EMU_RSP] &= 0x7fffffffffff;
 	if (k->mode != EMU_LONG64)
-		for (unsigned int i = 0; i < 16; i++)
+		for (i = 0; i < 16; i++)
 			k->regs[i] = (u32)k->regs[i];
 }
 

@@ -28,6 +28,7 @@ static const struct exclusion {
 	{ 1, 0x02, -1, -1, "LAR: the kernel's tables" },
 	{ 1, 0x03, -1, -1, "LSL: the kernel's tables" },
 	{ 1, 0x31, -1, -1, "RDTSC: time" },
+	{ 1, 0x78, -1, -1, "0F 78: VMREAD, or AMD's EXTRQ and INSERTQ, two bytes longer" },
 	{ 1, 0x33, -1, -1, "RDPMC: CR4.PCE is the kernel's choice" },
 	{ 1, 0xa2, -1, -1, "CPUID: the hypervisor under us answers" },
 };
@@ -56,6 +57,9 @@ const char *excluded(const struct kase *k)
 		return "SMSW: UMIP";
 	if (in.row && in.row->fn == op_rdpid)
 		return "RDPID: changes with the CPU";
+	/* A processor may have it on behind the kernel's back, and context switches then lose what was written. */
+	if (in.row && in.row->fn == op_fsgsbase && !native_fsgsbase())
+		return "RDFSBASE and its like: not of this kernel";
 	return NULL;
 }
 
@@ -64,6 +68,8 @@ void print_exclusions(void)
 	printf("not compared:");
 	for (unsigned int i = 0; i < ARRAY_SIZE(exclusions); i++)
 		printf(" %s;", exclusions[i].why);
+	if (!native_fsgsbase())
+		printf(" RDFSBASE and its like: not of this kernel;");
 	printf(" SVM instructions: EFER.SVME is the host's choice; RDPID: changes with the CPU\n");
 }
 

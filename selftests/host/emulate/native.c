@@ -2,7 +2,8 @@
 /*
  * An instruction runs on the CPU like this: UD2 brings us into a signal handler, which replaces the interrupted
  * registers by the test's, with TF set; the return from the signal starts the instruction; the single step after it, or
- * its fault, is another signal, whose handler takes the registers and puts the program's own back.
+ * its fault, is another signal, whose handler takes the registers and puts the program's own back. In a chain it starts
+ * the next instruction instead: one signal for each, and what compares them runs inside the handler.
  *
  * Handlers run on their own stack and, until the segment registers are the program's again, without thread-local storage.
  */
@@ -19,9 +20,12 @@
 #include "native.h"
 
 static struct native *volatile current;
+static bool (*volatile next_in_chain)(struct native *n);
 static volatile bool running;
+static bool own_fp_kept;
 static gregset_t own;
 static u64 own_fs, own_gs;
+static u64 gs_base = ~0ull;	/* what it is known to be */
 static u16 own_cs, own_ss;
 static bool fsgsbase;
 static struct _libc_fpstate own_fp;
@@ -79,11 +83,14 @@ u16 native_ss(void)
 
 static void load_segs(const struct native *n)
 {
-	asm volatile("movw %0, %%es\n\tmovw %1, %%ds" : : "r" (n->sel[EMU_ES]), "r" (n->sel[EMU_DS]));
-	asm volatile("movw %0, %%gs" : : "r" (n->sel[EMU_GS]));
-	asm volatile("movw %0, %%fs" : : "r" (n->sel[EMU_FS]));
-	if (!(n->sel[EMU_GS] & 0xfffc))
+	if (n->sel[EMU_ES] | n->sel[EMU_DS] | n->sel[EMU_FS] | n->sel[EMU_GS]) {
+		asm volatile("movw %0, %%es\n\tmovw %1, %%ds" : : "r" (n->sel[EMU_ES]), "r" (n->sel[EMU_DS]));
+		asm volatile("movw %0, %%gs" : : "r" (n->sel[EMU_GS]));
+		asm volatile("movw %0, %%fs" : : "r" (n->sel[EMU_FS]));
+	}
+	if (!(n->sel[EMU_GS] & 0xfffc) && gs_base != n->gs_base)
 		set_base(true, n->gs_base);
+	gs_base = n->want_bases || n->sel[EMU_GS] ? ~0ull : n->gs_base;
 	if (!(n->sel[EMU_FS] & 0xfffc))
 		set_base(false, n->fs_base);
 }
@@ -142,16 +149,17 @@ static void start(ucontext_t *uc, struct native *n)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
 
-	memcpy(own, g, sizeof(own));
 	for (int i = 0; i < 16; i++)
 		g[order[i]] = n->regs[i];
 	g[REG_RIP] = n->rip;
 	g[REG_EFL] = n->rflags;
 	g[REG_CSGSFS] = (g[REG_CSGSFS] & 0x0000ffffffff0000ull) | n->sel[EMU_CS] | (u64)n->sel[EMU_SS] << 48;
-	if (n->fpu) {
+	if (n->fpu && !own_fp_kept) {
 		get_fpu(uc, (u8 *)&own_fp, own_hi);
-		put_fpu(uc, n->fpu->fx, n->fpu->ymm_hi);
+		own_fp_kept = true;
 	}
+	if (n->fpu)
+		put_fpu(uc, n->fpu->fx, n->fpu->ymm_hi);
 	running = true;
 	load_segs(n);
 }
@@ -164,9 +172,11 @@ static void finish(ucontext_t *uc, struct native *n, const u16 sel[4])
 		n->fs_base = get_base(false);
 		n->gs_base = get_base(true);
 	}
-	asm volatile("movw %0, %%es\n\tmovw %0, %%ds\n\tmovw %0, %%gs\n\tmovw %0, %%fs" : : "r" ((u16)0));
+	if (sel[0] | sel[1] | sel[2] | sel[3]) {
+		asm volatile("movw %0, %%es\n\tmovw %0, %%ds\n\tmovw %0, %%gs\n\tmovw %0, %%fs" : : "r" ((u16)0));
+		gs_base = ~0ull;
+	}
 	set_base(false, own_fs);
-	set_base(true, own_gs);
 	for (int i = 0; i < 16; i++)
 		n->regs[i] = g[order[i]];
 	n->rip = g[REG_RIP];
@@ -180,13 +190,21 @@ static void finish(ucontext_t *uc, struct native *n, const u16 sel[4])
 	n->trapno = g[REG_TRAPNO];
 	n->err = g[REG_ERR];
 	n->cr2 = g[REG_CR2];
-	if (n->fpu) {
+	if (n->fpu)
 		get_fpu(uc, n->fpu->fx, n->fpu->ymm_hi);
-		put_fpu(uc, (u8 *)&own_fp, own_hi);
-	}
-	memcpy(g, own, sizeof(own));
-	g[REG_RIP] += 2;		/* past UD2 */
 	running = false;
+}
+
+/* Back behind UD2. */
+static void leave(ucontext_t *uc)
+{
+	if (own_fp_kept)
+		put_fpu(uc, (u8 *)&own_fp, own_hi);
+	own_fp_kept = false;
+	set_base(true, own_gs);
+	gs_base = ~0ull;
+	memcpy(uc->uc_mcontext.gregs, own, sizeof(own));
+	uc->uc_mcontext.gregs[REG_RIP] += 2;
 	current = NULL;
 }
 
@@ -203,33 +221,29 @@ static void handler(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	(void)info;
-	if (running)
-		finish(context, current, sel);
-	else
+	if (!running) {
+		memcpy(own, ((ucontext_t *)context)->uc_mcontext.gregs, sizeof(own));
 		start(context, current);
+		return;
+	}
+	finish(context, current, sel);
+	if (next_in_chain && next_in_chain(current))
+		start(context, current);
+	else
+		leave(context);
+}
+
+void native_chain(struct native *n, bool (*next)(struct native *n))
+{
+	running = false;
+	current = n;
+	next_in_chain = next;
+	asm volatile("ud2" : : : "memory");
 }
 
 void native_run(struct native *n)
 {
-	running = false;
-	current = n;
-	asm volatile("ud2" : : : "memory");
-}
-
-/* The kernel may allow it and not say so. */
-static void probe_fsgsbase(void)
-{
-	static const u8 code[] = { 0xf3, 0x48, 0x0f, 0xae, 0xc0, 0xcc };	/* rdfsbase rax */
-	struct native n = { .rflags = 0x302, .rip = (unsigned long)code };
-
-	n.sel[EMU_CS] = own_cs;
-	n.sel[EMU_SS] = own_ss;
-	n.regs[EMU_RSP] = (unsigned long)&n;
-	n.fs_base = own_fs;
-	if (mprotect((void *)((unsigned long)code & ~4095ul), 8192, PROT_READ | PROT_EXEC))
-		return;
-	native_run(&n);
-	fsgsbase = n.trapno == 1;
+	native_chain(n, NULL);
 }
 
 void native_init(void)
@@ -249,5 +263,4 @@ void native_init(void)
 	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++)
 		if (sigaction(signals[i], &sa, NULL))
 			abort();
-	probe_fsgsbase();
 }

@@ -17,6 +17,8 @@ struct native {
 
 void native_init(void);
 void native_run(struct native *n);
+/* As native_run(); next sees what became of it, in a signal handler, and may put another in its place. */
+void native_chain(struct native *n, bool (*next)(struct native *n));
 bool native_fsgsbase(void);
 u16 native_cs(void);
 u16 native_ss(void);

@@ -99,7 +99,7 @@ enum emu_result emu_la_access(struct emu_ctx *ctx, u64 la, void *buf, unsigned i
 	return res;
 }
 
-static bool misaligned(struct emu_ctx *ctx, u64 la, unsigned int align)
+bool emu_misaligned(struct emu_ctx *ctx, u64 la, unsigned int align)
 {
 	return align > 1 && (la & (align - 1)) && (ctx->rflags & FL_AC) && ctx->cpl == 3 &&
 	       (ctx->ops->get_sys(ctx, EMU_CR0) & C0_AM);
@@ -114,7 +114,7 @@ enum emu_result emu_seg_access(struct emu_ctx *ctx, enum emu_segreg seg, u64 ea,
 	res = emu_linear(ctx, seg, ea, len, acc & (EMU_ACC_WRITE | EMU_ACC_RMW), &la);
 	if (res)
 		return res;
-	if (misaligned(ctx, la, align))
+	if (emu_misaligned(ctx, la, align))
 		return emu_fault(ctx, VEC_AC, true, 0);
 	return emu_la_access(ctx, la, buf, len, acc);
 }

@@ -284,6 +284,8 @@ enum emu_result emu_stack_push(struct emu_ctx *ctx, struct emu_stack *st, u64 va
 	u64 sp = (st->sp - size) & st->mask, la;
 	enum emu_result res = stack_linear(ctx, st, sp, size, &la);
 
+	if (!res && emu_misaligned(ctx, la, size))
+		return emu_fault(ctx, VEC_AC, true, 0);
 	if (!res)
 		res = emu_la_access(ctx, la, &val, size, EMU_ACC_WRITE);
 	if (!res)
@@ -301,7 +303,7 @@ enum emu_result emu_stack_from_tss(struct emu_ctx *ctx, struct emu_stack *st, u8
 {
 	const struct emu_seg *tr = emu_seg(ctx, EMU_TR);
 	bool wide = tr->attr & 8;
-	unsigned int off = ctx->lma ? (ist ? 0x1c + ist * 8 : 4 + cpl * 8) : wide ? 4 + cpl * 8 : 2 + cpl * 4;
+	unsigned int slot = cpl, off = ctx->lma ? (ist ? 0x1c + ist * 8 : 4 + slot * 8) : wide ? 4 + slot * 8 : 2 + slot * 4;
 	unsigned int size = ctx->lma ? 8 : wide ? 6 : 4;
 	enum emu_result res;
 	u64 val = 0, desc, addr;

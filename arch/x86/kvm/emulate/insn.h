@@ -211,6 +211,8 @@ bool emu_canonical(struct emu_ctx *ctx, u64 la);
 bool emu_limit_ok(const struct emu_seg *s, u32 off, unsigned int len);
 enum emu_result emu_linear(struct emu_ctx *ctx, enum emu_segreg seg, u64 ea, unsigned int len, bool write,
 			   u64 *la);
+/* Is #AC due? align: 0 or 1 for never. */
+bool emu_misaligned(struct emu_ctx *ctx, u64 la, unsigned int align);
 /* Access through a segment; align: 0 or the alignment that #AC wants. */
 enum emu_result emu_seg_access(struct emu_ctx *ctx, enum emu_segreg seg, u64 ea, void *buf,
 			       unsigned int len, unsigned int acc, unsigned int align);
