@@ -18,7 +18,7 @@ MODEL_WORDS = {
 BOCHSRC = '''display_library: term
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
-cpu: model={model}, count={cpus}, ips=10000000, reset_on_triple_fault=0
+cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0
 memory: guest={mem}, host={mem}
 clock: sync=none, time0=1700000000
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
@@ -88,7 +88,7 @@ def bochs(opts, kernel, initrd, work, port=None):
         raise Missing('xorriso: ' + made.stdout.strip())
     com2 = f'mode=socket-server, dev=localhost:{port}' if port else f'mode=file, dev={work}/cmd'
     with open(os.path.join(work, 'bochsrc'), 'w') as f:
-        f.write(BOCHSRC.format(model=opts.model, cpus=opts.cpus, mem=opts.mem or 768, work=work, com2=com2))
+        f.write(BOCHSRC.format(model=opts.model, cpus=opts.cpus, ips=opts.ips, mem=opts.mem or 768, work=work, com2=com2))
     with open(os.path.join(work, 'rc'), 'w') as f:
         f.write('c\nq\n')
     run = f'exec bochs-bin -q -f {shlex.quote(work)}/bochsrc -rc {shlex.quote(work)}/rc'
