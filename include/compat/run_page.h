@@ -6,7 +6,9 @@
 #ifndef COMPAT_RUN_PAGE_H
 #define COMPAT_RUN_PAGE_H
 
+#include <linux/build_bug.h>
 #include <linux/kvm.h>
+#include <linux/stddef.h>
 
 static inline bool run_immediate_exit(const struct kvm_run *run)
 {

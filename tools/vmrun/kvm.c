@@ -124,6 +124,8 @@ static void set_cpuid(struct vcpu *v)
 				e->ecx |= 1 << 24;	/* TSC-deadline timer: the in-kernel LAPIC has it */
 		} else if (e->function == 0xb || e->function == 0x1f) {
 			e->edx = v->id;
+		} else if (e->function == 0x80000007) {
+			e->edx &= ~(1u << 8);		/* no invariant TSC: the guest's clock is then kvm-clock */
 		}
 	}
 	if (ioctl(v->fd, KVM_SET_CPUID2, c))
