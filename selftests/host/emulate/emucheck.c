@@ -20,6 +20,8 @@
 #include "emucheck.h"
 #include "rows.h"
 
+#define REPORTS	40	/* differences that are shrunk and shown, for each process */
+
 enum verdict { SAME, DIFFER, SKIPPED };
 
 static const char *const reg_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10",
@@ -288,7 +290,7 @@ static void work(void)
 		/* A context switch in between may change a segment base or selector. */
 		if (run_case(&w.k, &w.o) == SAME || run_case(&w.k, &w.o) == SAME || run_case(&w.k, &w.o) == SAME)
 			w.c->unstable++;
-		else if (++w.c->differ <= 40)
+		else if (++w.c->differ <= REPORTS)
 			report(&w.k, &w.o, w.number - w.step);
 		count();
 		more = next_case();

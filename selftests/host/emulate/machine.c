@@ -59,10 +59,10 @@ static enum emu_result check(struct machine *m, u64 la, unsigned int need, bool 
 	return EMU_DONE;
 }
 
-static u64 next_page(const struct machine *m, u64 la)
+/* An address behind la: 32-bit ones wrap, unless they are of tables that long mode has elsewhere. */
+static u64 behind(const struct machine *m, u64 la, unsigned int off)
 {
-	la = (la | 4095) + 1;
-	return m->ctx.mode == EMU_LONG64 ? la : (u32)la;
+	return m->ctx.mode == EMU_LONG64 || la >> 32 ? la + off : (u32)(la + off);
 }
 
 static enum emu_result check_range(struct machine *m, u64 la, unsigned int len, unsigned int need, bool user)
@@ -70,20 +70,20 @@ static enum emu_result check_range(struct machine *m, u64 la, unsigned int len, 
 	enum emu_result res = check(m, la, need, user);
 
 	if (!res && (la & 4095) + len > 4096)
-		res = check(m, next_page(m, la), need, user);
+		res = check(m, behind(m, la, 4096 - (la & 4095)), need, user);
 	return res;
 }
 
 static void copy(struct machine *m, u64 la, u8 *buf, unsigned int len, bool write)
 {
 	for (unsigned int i = 0; i < len; i++) {
-		u64 at = la + i;
-		struct region *r = machine_find(m, m->ctx.mode == EMU_LONG64 ? at : (u32)at);
+		u64 at = behind(m, la, i);
+		struct region *r = machine_find(m, at);
 		u8 *p;
 
 		if (!r)
 			continue;
-		p = &r->bytes[(m->ctx.mode == EMU_LONG64 ? at : (u32)at) - r->base];
+		p = &r->bytes[at - r->base];
 		if (write)
 			*p = buf[i];
 		else
@@ -283,10 +283,9 @@ static enum emu_result m_cpuid(struct emu_ctx *ctx, u32 regs[4])
 
 static enum emu_result m_counter(struct emu_ctx *ctx, enum emu_counter which, u32 index, u64 *val)
 {
-	(void)index;
-	if (which == EMU_CNT_PMC)
+	if (which == EMU_CNT_PMC && (index > 3 || of(ctx)->native_cpuid))
 		return emu_gp0(ctx);
-	*val = which == EMU_CNT_TSC ? 0x1234567890ull : 0x42;
+	*val = which == EMU_CNT_TSC ? 0x1234567890ull : which == EMU_CNT_PMC ? 0x700000000ull + index : 0x42;
 	return EMU_DONE;
 }
 
@@ -406,7 +405,7 @@ static enum emu_result m_act(struct emu_ctx *ctx, enum emu_action what, u64 a, u
 	case EMU_ACT_RSM:
 	case EMU_ACT_VMCALL:
 	case EMU_ACT_VMMCALL:
-		return emu_ud(ctx);
+		return m->accept ? EMU_DONE : emu_ud(ctx);
 	default:
 		break;
 	}

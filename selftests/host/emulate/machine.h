@@ -35,7 +35,7 @@ struct machine {
 	struct { u32 index; u64 val; } msr[MAX_MSRS];
 	unsigned int nmsrs;
 	struct fpu_image fpu;
-	bool native_cpuid;
+	bool native_cpuid, accept;		/* accept: instructions that a machine may refuse */
 	/* What the instruction did outside of registers and memory. */
 	unsigned int actions[EMU_ACT_NMI_UNBLOCK + 1];
 	u64 action_a, action_b;
