@@ -75,6 +75,28 @@ void kt_want_exception(struct kt_vcpu *v, int vector, uint32_t error, uint64_t r
 			(unsigned long long)rip);
 }
 
+uint32_t kt_gate_error(int vector, bool external)
+{
+	/* QEMU's emulation takes the offset into the table of long mode instead of the vector, and knows no EXT. */
+	return kt_host_tcg() ? vector << 4 | 2 : vector << 3 | 2 | external;
+}
+
+void kt_unmask_nmis(struct kt_vcpu *v)
+{
+	static const uint8_t code[] = { 0x48, 0xcf, 0xf4 };	/* iretq; hlt */
+	const uint64_t frame[] = { KT_CODE + 2, 0x08, 2, KT_STACK, 0x10 };
+	struct kvm_vcpu_events e = kt_events(v);
+
+	e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	e.nmi.pending = e.nmi.injected = 0;
+	need_ok(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
+	kt_put(v->vm, KT_CODE, code, sizeof(code));
+	kt_put(v->vm, KT_STACK - sizeof(frame), frame, sizeof(frame));
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK - sizeof(frame), .rflags = 2 });
+	kt_run(v, KVM_EXIT_HLT);
+	check_eq(kt_events(v).nmi.masked, 0);
+}
+
 uint32_t kt_run_any(struct kt_vcpu *v)
 {
 	int ret;

@@ -41,6 +41,13 @@ void kt_gate(struct kt_vcpu *v, int vector, uint64_t handler, int dpl, int ist);
 /* Runs, and wants this exception reported with this error code (NO_ERROR: none) and frame RIP. */
 void kt_want_exception(struct kt_vcpu *v, int vector, uint32_t error, uint64_t rip, const char *file, int line);
 #define want_exception(v, vector, error, rip)	kt_want_exception(v, vector, error, rip, __FILE__, __LINE__)
+/* The error code of a fault at the gate of a vector: APM vol. 2, 8.4.1; with the EXT bit where `external`. */
+uint32_t kt_gate_error(int vector, bool external);
+/*
+ * To end tests in long mode that leave NMIs masked: the guest executes an IRET. Bochs 2.7 forgets to lift the mask when the next
+ * guest is entered, which would then run with it.
+ */
+void kt_unmask_nmis(struct kt_vcpu *v);
 /* KVM_RUN that may end anyhow; the exit reason. */
 uint32_t kt_run_any(struct kt_vcpu *v);
 /* QEMU's software emulation as host: leaves out some of the checks and intercepts that hardware does. */
