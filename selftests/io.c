@@ -355,6 +355,10 @@ static uint32_t serve_mmio(struct kt_vcpu *v, struct mmio_log *log)
 				memcpy(v->run->mmio.data, log->source + off, len);
 		}
 	}
+	if (reason == KVM_EXIT_IO && v->run->io.port == KT_PORT)
+		check(false, "OUT of %#x; error code %#x, RIP %#llx, CR2 %#llx",
+		      *(uint32_t *)((char *)v->run + v->run->io.data_offset), kt_guest_u32(v->vm, KT_DATA - 8),
+		      (unsigned long long)kt_guest_u64(v->vm, KT_DATA - 16), kt_sregs(v).cr2);
 	return reason;
 }
 
