@@ -41,6 +41,7 @@ void generate(struct kase *k, u64 number);
 void drop_prefix(struct kase *k);
 
 /* lists.c */
+extern bool on_bochs;
 const char *excluded(const struct kase *k);
 u64 undefined_flags(const struct emu_insn *in, const u64 *regs);
 bool touches_bases(const struct emu_insn *in);

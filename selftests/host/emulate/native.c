@@ -100,24 +100,24 @@ static u8 *ymm_high(struct _libc_fpstate *fp)
 {
 	u8 *p = (u8 *)fp;
 	u32 magic;
-	u64 bv;
 
 	memcpy(&magic, p + 464, 4);
-	if (magic != 0x46505853)
-		return NULL;
-	memcpy(&bv, p + 512, 8);
-	bv |= 7;
-	memcpy(p + 512, &bv, 8);
-	return p + 576;
+	return magic == 0x46505853 ? p + 576 : NULL;
 }
 
 static void put_fpu(ucontext_t *uc, const u8 *fx, const void *hi)
 {
 	u8 *fp = (u8 *)uc->uc_mcontext.fpregs, *high = ymm_high(uc->uc_mcontext.fpregs);
 
+	u64 bv;
+
 	memcpy(fp, fx, 464);	/* what is behind is the kernel's */
-	if (high)
-		memcpy(high, hi, 256);
+	if (!high)
+		return;
+	memcpy(high, hi, 256);
+	memcpy(&bv, fp + 512, 8);
+	bv |= 7;		/* all three are there: parts in their initial state need not have been */
+	memcpy(fp + 512, &bv, 8);
 }
 
 static void get_fpu(ucontext_t *uc, u8 *fx, void *hi)

@@ -7,7 +7,7 @@
 #define SLOTS	4096u
 
 static struct { const struct emu_row *row; u16 number; } slots[SLOTS];
-static struct { const struct emu_row *row; char name[40]; } rows[MAX_ROWS];
+static struct { const struct emu_row *row; char name[64]; } rows[MAX_ROWS];
 static unsigned int nrows;
 
 static unsigned int slot_of(const struct emu_row *row)
@@ -27,7 +27,7 @@ static unsigned int width(u32 flags)
 static void add(const struct emu_row *row, const char *name)
 {
 	static const char *const pfx[4] = { "", " 66", " f3", " f2" };
-	char below[40];
+	char below[64];
 
 	if (!(row->flags & F_BY)) {
 		unsigned int i = slot_of(row);
@@ -44,15 +44,15 @@ static void add(const struct emu_row *row, const char *name)
 	}
 	for (unsigned int i = 0; i < width(row->flags); i++) {
 		if (row->flags & F_BY_REG)
-			snprintf(below, sizeof(below), "%.28s /%u", name, i);
+			snprintf(below, sizeof(below), "%.40s /%u", name, i);
 		else if (row->flags & F_BY_RM)
-			snprintf(below, sizeof(below), "%.28s rm%u", name, i);
+			snprintf(below, sizeof(below), "%.40s rm%u", name, i);
 		else if (row->flags & F_BY_PFX)
-			snprintf(below, sizeof(below), "%.28s%s", name, pfx[i]);
+			snprintf(below, sizeof(below), "%.40s%s", name, pfx[i]);
 		else if (row->flags & F_BY_MOD)
-			snprintf(below, sizeof(below), "%.28s %s", name, i ? "reg" : "mem");
+			snprintf(below, sizeof(below), "%.40s %s", name, i ? "reg" : "mem");
 		else
-			snprintf(below, sizeof(below), "%.28s %s", name, i ? "64" : "not64");
+			snprintf(below, sizeof(below), "%.40s %s", name, i ? "64" : "not64");
 		add(&row->sub[i], below);
 	}
 }
