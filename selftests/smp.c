@@ -209,7 +209,8 @@ TEST(sipi_by_state)
 	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_SIPI_RECEIVED };
 	struct kvm_vcpu_events e;
 
-	make(false);
+	vm = kt_vm_new(1 << 20, true);
+	v[1] = kt_vcpu_new(vm, 1, KT_REAL);	/* SIPI by itself changes CS and IP only */
 	kt_put(vm, AP_PAGE, started, started_end - started);
 	need_ok(ioctl(v[1]->fd, KVM_GET_VCPU_EVENTS, &e));
 	e.flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
@@ -245,7 +246,10 @@ TEST(wakeups_are_not_lost)
 	t[1] = kt_start(v[1]);
 	t[0] = kt_start(v[0]);
 	check(kt_wait(t[0]->outs == 1), "stopped after %lu of 400", kt_counted(vm, 0x47));
-	check_eq(kt_counted(vm, 0x46), 400);
+	if (kt_distro() && kt_host_tcg())	/* an interrupt is taken twice now and then */
+		check(kt_counted(vm, 0x46) >= 400);
+	else
+		check_eq(kt_counted(vm, 0x46), 400);
 	kt_stop_well(t[0]);
 	kt_stop_well(t[1]);
 }
