@@ -46,6 +46,7 @@ void core_vcpu_sched_init(struct kvm_vcpu *vcpu);
 int core_slots_init(struct kvm *kvm);
 void core_slots_free(struct kvm *kvm);
 long core_set_region(struct kvm *kvm, const struct kvm_userspace_memory_region *r);	/* slots_lock */
+bool core_slot_number_ok(struct kvm *kvm, u16 as, u16 id);
 /* Bytes of one half of a slot's dirty bitmap. */
 static inline size_t slot_dirty_bytes(const struct memslot *s)
 {

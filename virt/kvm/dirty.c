@@ -35,7 +35,7 @@ static int slot_of(struct kvm *kvm, u32 number, struct memslot **slot)
 {
 	u16 as = number >> 16, id = number;
 
-	if (as >= KVM_ADDRESS_SPACES || id >= KVM_USER_SLOTS)
+	if (!core_slot_number_ok(kvm, as, id))
 		return -EINVAL;
 	*slot = kvm_slot_by_id(kvm, array_index_nospec(as, KVM_ADDRESS_SPACES), id);
 	return *slot && (*slot)->dirty ? 0 : -ENOENT;

@@ -305,6 +305,13 @@ static int slot_set(struct kvm *kvm, const struct memslot *want, struct memslot 
 	return err;
 }
 
+/* The VMM uses as many address spaces as it was told that there are. */
+bool core_slot_number_ok(struct kvm *kvm, u16 as, u16 id)
+{
+	return as < KVM_ADDRESS_SPACES && as < core_check_extension(kvm, KVM_CAP_MULTI_ADDRESS_SPACE) &&
+	       id < KVM_USER_SLOTS;
+}
+
 long core_set_region(struct kvm *kvm, const struct kvm_userspace_memory_region *r)
 {
 	const u64 unaligned = (r->guest_phys_addr | r->memory_size | r->userspace_addr) & ~PAGE_MASK;
@@ -321,7 +328,7 @@ long core_set_region(struct kvm *kvm, const struct kvm_userspace_memory_region *
 	lockdep_assert_held(&kvm->slots_lock);
 	if (r->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY))
 		return -EINVAL;
-	if (want.as >= KVM_ADDRESS_SPACES || want.id >= KVM_USER_SLOTS || unaligned)
+	if (!core_slot_number_ok(kvm, want.as, want.id) || unaligned)
 		return -EINVAL;
 	if (r->guest_phys_addr + r->memory_size < r->guest_phys_addr || want.npages > SLOT_MAX_PAGES)
 		return -EINVAL;

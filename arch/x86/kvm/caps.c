@@ -93,10 +93,8 @@ static long enable_split_irqchip(struct x86_vm *vm, const struct kvm_enable_cap 
 {
 	if (outside(cap, SPLIT_PINS_MAX))
 		return -EINVAL;
-	if (vm->irqchip != IRQCHIP_NONE)
+	if (vm->irqchip != IRQCHIP_NONE || vm->kvm.created_vcpus)
 		return -EEXIST;
-	if (vm->kvm.created_vcpus)
-		return -EINVAL;
 	vm->split_pins = cap->args[0];
 	/* Pairs with readers of irqchip that hold no lock. */
 	smp_store_release(&vm->irqchip, IRQCHIP_SPLIT);
