@@ -289,6 +289,7 @@ TEST(resume_flag)
 	check_eq(kt_regs(v).rdx, 1);
 	check_eq(kt_regs(v).rcx, 1);
 	check_eq(kt_regs(v).rflags & 0x10000, 0);
+	kt_disarm(v);
 }
 
 GUEST64(fixed, "mov $0xfffffff0, %eax; mov %rax, %dr6; mov %dr6, %rbx; xor %eax, %eax; mov %rax, %dr6; mov %dr6, %rcx; "
@@ -354,6 +355,7 @@ TEST(breakpoint_behind_a_step)
 	want_exception(v, EX_DB, NO_ERROR, at(both, both_bp));
 	need_ok(ioctl(v->fd, KVM_GET_DEBUGREGS, &d));
 	check_eq(d.dr6 & 0x4000, 0x4000);
+	kt_disarm(v);
 }
 
-KT_MAIN
+KT_CPU_MAIN

@@ -390,4 +390,4 @@ TEST(no_nesting_no_instructions)
 	}
 }
 
-KT_MAIN
+KT_CPU_MAIN

@@ -595,4 +595,4 @@ TEST(ports_open_by_the_bitmap)
 	want_exception(v, EX_GP, 0, KT_CODE + 10);	/* HLT in user mode */
 }
 
-KT_MAIN
+KT_CPU_MAIN

@@ -715,4 +715,4 @@ TEST(unknown_ioctl_and_bad_pointers)
 	check_err(ioctl(v->fd, _IOR(KVMIO, 0x81, char[7]), &before), ENOTTY);
 }
 
-KT_MAIN
+KT_CPU_MAIN

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See cpu.h. */
+#define _GNU_SOURCE
+#include <sched.h>
 #include "cpu.h"
 
 struct kt_vcpu *kt_long_vcpu(bool irqchip)
@@ -119,6 +121,26 @@ bool kt_host_tcg(void)
 	if (f)
 		fclose(f);
 	return tcg;
+}
+
+void kt_pin(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (kt_host_tcg())
+		need_ok(sched_setaffinity(0, sizeof(one), &one));
+}
+
+/* More than once: the first access of a vCPU may be the hypervisor's to do. */
+GUEST64(disarm, "mov $0x400, %eax; mov %rax, %dr7; mov %rax, %dr7; mov %rax, %dr7; hlt");
+
+void kt_disarm(struct kt_vcpu *v)
+{
+	kt_load(v->vm, disarm);
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2 });
+	kt_run(v, KVM_EXIT_HLT);
 }
 
 int kt_enable_cap(int fd, uint32_t cap, uint64_t arg0)

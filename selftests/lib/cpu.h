@@ -52,6 +52,17 @@ void kt_unmask_nmis(struct kt_vcpu *v);
 uint32_t kt_run_any(struct kt_vcpu *v);
 /* QEMU's software emulation as host: leaves out some of the checks and intercepts that hardware does. */
 bool kt_host_tcg(void);
+/*
+ * main() of tests of the processor: on one CPU if that is QEMU's emulation, which with several now and then runs code that another
+ * CPU has overwritten.
+ */
+#define KT_CPU_MAIN	int main(int argc, char **argv) { kt_pin(); return kt_main(argc, argv); }
+void kt_pin(void);
+/*
+ * To end tests in long mode whose guest set breakpoints: the guest takes them back. QEMU's emulation knows no other way out of its
+ * list of breakpoints and would hit them in later guests.
+ */
+void kt_disarm(struct kt_vcpu *v);
 int kt_enable_cap(int fd, uint32_t cap, uint64_t arg0);
 struct kvm_vcpu_events kt_events(struct kt_vcpu *v);
 /* Offset of a label (GUEST64 text ending it with .globl) inside a guest's code, as guest address. */
