@@ -18,8 +18,10 @@
 #define XAPIC_ON	"mov $0xfee00000, %r13d\n	movl $0x1ff, 0xf0(%r13)"
 #define X2APIC_ON	"mov $0x80f, %ecx\n	mov $0x1ff, %eax\n	xor %edx, %edx\n	wrmsr"
 
-ROUNDS(self_xapic, XAPIC_ON, "movl $0x40040, 0x300(%r13)\n	sti\n	nop\n	cli");
-ROUNDS(self_x2apic, X2APIC_ON "\n	mov $0x83f, %ecx\n	mov $0x40, %eax\n	xor %edx, %edx", "wrmsr\n	sti\n	nop\n	cli");
+#define TAKE_IT		"\n	sti\n3:	cmp 0x30008, %ebx\n	je 3b\n	cli"	/* until the handler has counted */
+ROUNDS(self_xapic, XAPIC_ON, "mov 0x30008, %ebx\n	movl $0x40040, 0x300(%r13)" TAKE_IT);
+ROUNDS(self_x2apic, X2APIC_ON "\n	mov $0x83f, %ecx\n	mov $0x40, %eax\n	xor %edx, %edx",
+       "mov 0x30008, %ebx\n	wrmsr" TAKE_IT);
 /* Handlers count, end the interrupt, and return. */
 GUEST64(handler_xapic, "incl 0x30008\n	movl $0, 0xb0(%r13)\n	iretq\n");
 GUEST64(handler_x2apic, "push %rax\n	push %rcx\n	push %rdx\n	incl 0x30008\n	mov $0x80b, %ecx\n	xor %eax, %eax\n"

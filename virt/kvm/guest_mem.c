@@ -106,6 +106,18 @@ int vcpu_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, size_t len)
 }
 EXPORT_SYMBOL_GPL(vcpu_read_guest);
 
+int vcpu_read_guest_16(struct kvm_vcpu *vcpu, gpa_t gpa, u64 data[2])
+{
+	struct memslot *s = vcpu_slot(vcpu, gfn_of(gpa));
+	const u64 __user *p;
+
+	if (!s)
+		return -EFAULT;
+	p = (const u64 __user *)hva_ptr(hva_of(s, gpa));
+	return get_user(data[0], p) || get_user(data[1], p + 1) ? -EFAULT : 0;
+}
+EXPORT_SYMBOL_GPL(vcpu_read_guest_16);
+
 int vcpu_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
 {
 	return write_guest(vcpu->kvm, vcpu, gpa, data, len);
@@ -156,7 +168,9 @@ int vcpu_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void 
 	int err;
 
 	*done = false;
-	if (!s || (s->flags & KVM_MEM_READONLY) || !len || (gpa.v & (len - 1)))
+	if (!s || (s->flags & KVM_MEM_READONLY) || !len)
+		return -EFAULT;
+	if ((gpa.v & (GUEST_LINE - 1)) + len > GUEST_LINE || (len == 16 && (gpa.v & 15)))
 		return -EFAULT;
 	p = hva_ptr(hva_of(s, gpa));
 	if (!access_ok(p, len))

@@ -227,13 +227,18 @@ enum emu_result emulation_fetch(struct emu_ctx *ctx, u64 la, void *buf, unsigned
 {
 	struct emulation *e = emulation_of(ctx);
 	enum emu_result res;
-	u64 gpa;
+	u64 gpa, wide[2];
 
 	if (e->keep_code)
 		return fetch_kept(e, la, buf, len);
 	res = translate(e, la, 0, true, &gpa);
 	if (res)
 		return res;
+	if (len <= sizeof(wide) && offset_in_page(gpa) <= PAGE_SIZE - sizeof(wide) &&
+	    !vcpu_read_guest_16(&e->v->vcpu, GPA(gpa), wide)) {
+		memcpy(buf, wide, len);
+		return EMU_DONE;
+	}
 	/* Code outside of memory is no instruction that we could execute. */
 	if (vcpu_read_guest(&e->v->vcpu, GPA(gpa), buf, len))
 		return emu_unhandled(ctx, EMU_WHY_MACHINE);

@@ -27,6 +27,16 @@ struct emu_write {
 	u16 len, off;
 };
 
+/* mmio.c: a MOV between a register or immediate and device memory. */
+struct mmio_move {
+	u64 gpa, rip;
+	u8 data[8];			/* to be written, or what was read */
+	u8 len;				/* of the instruction */
+	u8 size, reg_size;		/* of the access, and of the register that is loaded */
+	u8 reg;
+	bool write;
+};
+
 struct emulation {
 	struct emu_ctx ctx;		/* first: emulation_of() */
 	struct x86_vcpu *v;
@@ -61,6 +71,7 @@ struct emulation {
 	u64 skip_cr3, skip_page;
 	u8 skip_cpl;
 	struct gpa_cache skip_cache;
+	struct mmio_move move;
 
 	struct emu_write write[EMU_WRITES];
 	struct emu_read read[EMU_READS];

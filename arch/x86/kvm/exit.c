@@ -428,14 +428,21 @@ static enum outcome exit_nested_pf(struct x86_vcpu *v)
 static enum outcome exit_mmio(struct x86_vcpu *v)
 {
 	gpa_t gpa = v->exit.gpa;
+	enum outcome out;
+	bool valid;
 
 	/* A misconfiguration comes without an error code: a write exits again once a readable page is there. */
 	if (!vendor_ops.amd)
 		v->exit.error = PFERR_U;
-	/* An ioeventfd that takes any write there: neither value nor size matters, only the instruction's end. */
-	if (likely(v->ev.injected.type == EV_NONE) && io_bus_write(&v->vcpu, BUS_FAST_MMIO, gpa.v, 0, NULL))
-		return skip_insn(v);
-	if (mmu_mmio_valid(v, gpa))
+	valid = mmu_mmio_valid(v, gpa);
+	if (likely(v->ev.injected.type == EV_NONE)) {
+		if (likely(valid) && mmio_by_move(v, gpa, &out))
+			return out;
+		/* An ioeventfd that takes any write there: value and size do not matter, only the instruction's end. */
+		if (io_bus_write(&v->vcpu, BUS_FAST_MMIO, gpa.v, 0, NULL))
+			return skip_insn(v);
+	}
+	if (valid)
 		return no_memory(v, gpa);
 	return resolve_fault(v, gpa, v->exit.error);
 }

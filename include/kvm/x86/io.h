@@ -15,5 +15,10 @@ enum outcome io_complete(struct x86_vcpu *v);
 /* Access to guest-physical memory that is no memory, at most 8 bytes within a page: LAPIC, then buses. true: done. */
 bool io_kernel_read(struct x86_vcpu *v, gpa_t gpa, int len, void *data);
 bool io_kernel_write(struct x86_vcpu *v, gpa_t gpa, int len, const void *data);
+/*
+ * An exit for this address, which is no memory: done at once if the instruction is a plain move (mmio.c). false: it is the
+ * emulator's.
+ */
+bool mmio_by_move(struct x86_vcpu *v, gpa_t gpa, enum outcome *out);
 
 #endif

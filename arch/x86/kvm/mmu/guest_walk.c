@@ -55,7 +55,11 @@ static void paging_refresh(struct x86_vcpu *v)
 		.amd = v->cap.amd,
 	};
 
+	unsigned int i;
+
 	paging_setup(&v->mmu->paging, &r);
+	for (i = 0; i < WALK_MEMOS; i++)
+		v->mmu->memo[i].page = ~0ull;
 	v->mmu->paging_valid = true;
 }
 
@@ -164,12 +168,70 @@ static enum bits_set set_accessed(struct x86_vcpu *v, const struct guest_paging 
 	return BITS_SET;
 }
 
+/* --- walks made before --- */
+
+static struct walk_memo *memo_of(struct x86_vcpu *v, u64 va, u32 acc)
+{
+	return &v->mmu->memo[((va >> PAGE_SHIFT) ^ acc) % WALK_MEMOS];
+}
+
+/* Reads the entries as a walk would, which is all that a walk depends on besides what is compared here. */
+static bool memo_holds(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32 acc)
+{
+	int as = arch_vcpu_as(&v->vcpu);
+	unsigned int i;
+	u64 val;
+
+	if (m->page != (va & PAGE_MASK) || m->acc != acc || m->cr3 != get_cr3(v) || m->as != as ||
+	    m->generation != READ_ONCE(kvm_slots(v->vcpu.kvm, as)->generation))
+		return false;
+	for (i = 0; i < m->n; i++)
+		if (get_user(val, (u64 __user *)m->at[i].v) || val != m->val[i])
+			return false;
+	return true;
+}
+
+/*
+ * The accessed and dirty bits are set, and EFLAGS.AC and PKRU have no say: those count for data of user pages only, where
+ * SMAP or protection keys are on.
+ */
+static void memo_keep(struct x86_vcpu *v, const struct guest_paging *p, const struct guest_walk *w, u32 acc)
+{
+	struct walk_memo *m = memo_of(v, w->va, acc);
+	unsigned int i;
+
+	m->page = ~0ull;
+	if (p->entry_bytes != 8 || p->pae_root ||
+	    (!(acc & ACC_X) && w->rights & GPE_U && (p->smap || p->pke)))
+		return;
+	m->as = arch_vcpu_as(&v->vcpu);
+	m->generation = READ_ONCE(kvm_slots(v->vcpu.kvm, m->as)->generation);
+	m->cr3 = get_cr3(v);
+	m->acc = acc;
+	m->n = w->n;
+	for (i = 0; i < w->n; i++) {
+		struct memslot *slot = vcpu_slot(&v->vcpu, GFN(w->e[i].gpa >> PAGE_SHIFT));
+
+		if (!slot)
+			return;
+		m->at[i] = HVA(slot_hva(slot, GFN(w->e[i].gpa >> PAGE_SHIFT)).v + (w->e[i].gpa & ~PAGE_MASK & ~7ul));
+		m->val[i] = w->e[i].val;
+	}
+	m->gpa = w->gpa & PAGE_MASK;
+	m->page = w->va & PAGE_MASK;
+}
+
 bool mmu_translate(struct x86_vcpu *v, u64 gva, u32 acc, gpa_t *gpa, struct guest_fault *f)
 {
 	const struct guest_paging *p = guest_paging_now(v);
+	const struct walk_memo *m = memo_of(v, gva, acc);
 	unsigned int tries;
 	struct guest_walk w;
 
+	if (memo_holds(v, m, gva, acc)) {
+		*gpa = GPA(m->gpa | (gva & ~PAGE_MASK));
+		return true;
+	}
 	if (!p->levels) {
 		*gpa = GPA(gva & p->va_mask);
 		return true;
@@ -190,8 +252,10 @@ bool mmu_translate(struct x86_vcpu *v, u64 gva, u32 acc, gpa_t *gpa, struct gues
 			*f = (struct guest_fault){ .failed = true, .error = error, .cr2 = gva };
 			return false;
 		}
-		if (set_accessed(v, p, &w, acc & ACC_W) == BITS_SET)
+		if (set_accessed(v, p, &w, acc & ACC_W) == BITS_SET) {
+			memo_keep(v, p, &w, acc);
 			break;
+		}
 	}
 	*gpa = GPA(w.gpa);
 	return true;

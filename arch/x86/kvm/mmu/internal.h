@@ -24,11 +24,28 @@ struct mmio_hint {
 
 #define MMIO_HINTS	8
 
+/*
+ * A walk of the guest's tables that succeeded: guest_walk.c. While CR3, the mode and the slots are the same and each entry on
+ * the way still has the value it had, another walk would end where this one did.
+ */
+struct walk_memo {
+	u64 page;			/* linear; ~0: empty */
+	u64 cr3, gpa;
+	u64 generation;
+	u32 acc;
+	u8 as, n;
+	hva_t at[GP_MAX_LEVELS];
+	u64 val[GP_MAX_LEVELS];
+};
+
+#define WALK_MEMOS	4
+
 struct mmu_vcpu {
 	struct pt_cache cache;
 	int loaded;			/* address space whose root the vendor runs on; -1: none */
 	bool paging_valid;		/* paging describes the guest's current mode */
 	struct guest_paging paging;
+	struct walk_memo memo[WALK_MEMOS];	/* of this paging */
 	struct mmio_hint hint[MMIO_HINTS];
 };
 
