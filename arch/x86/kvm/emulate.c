@@ -27,7 +27,7 @@
 #include <kvm/x86/vcpu.h>
 #include "emulation.h"
 
-/* UD2 and the letters kvm: the guest asks for emulation of what follows. 2: it also clears RF. */
+/* UD2 and the letters kvm: the guest asks for emulation of what follows. Bit 1: it also clears RF. */
 static const u8 force_prefix[5] = { 0x0f, 0x0b, 'k', 'v', 'm' };
 static int force_emulation_prefix;
 module_param(force_emulation_prefix, int, 0644);
@@ -322,7 +322,7 @@ static enum outcome undefined(struct emulation *e)
 	    emulation_fetch(&e->ctx, la, bytes, sizeof(bytes)) == EMU_DONE &&
 	    !memcmp(bytes, force_prefix, sizeof(bytes))) {
 		e->ctx.rip += sizeof(bytes);
-		if (READ_ONCE(force_emulation_prefix) == 2)
+		if (READ_ONCE(force_emulation_prefix) & 2)
 			e->ctx.rflags &= ~(u64)X86_EFLAGS_RF;
 		res = emu_fetch(&e->ctx);
 		if (!res)

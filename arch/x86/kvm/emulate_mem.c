@@ -170,10 +170,10 @@ static enum emu_result write_part(struct emulation *e, u64 gpa, const void *buf,
 	return device_write(e, gpa, buf, len);
 }
 
-/* What follows la in the address space that the mode has. */
-static u64 wrap(const struct emulation *e, u64 la)
+/* What follows la: 32-bit addresses wrap, but those of tables that long mode has above 4 GB. */
+static u64 behind(const struct emulation *e, u64 la, unsigned int off)
 {
-	return e->ctx.mode == EMU_LONG64 ? la : (u32)la;
+	return e->ctx.mode == EMU_LONG64 || la >> 32 ? la + off : (u32)(la + off);
 }
 
 enum emu_result emulation_mem(struct emu_ctx *ctx, u64 la, void *buf, unsigned int len, unsigned int acc)
@@ -184,7 +184,7 @@ enum emu_result emulation_mem(struct emu_ctx *ctx, u64 la, void *buf, unsigned i
 	enum emu_result res = translate(e, la, acc, false, &gpa);
 
 	if (!res && first < len)
-		res = translate(e, wrap(e, la + first), acc, false, &gpa2);
+		res = translate(e, behind(e, la, first), acc, false, &gpa2);
 	if (res || (acc & EMU_ACC_PROBE))
 		return res;
 	if (acc & EMU_ACC_WRITE) {
@@ -246,8 +246,8 @@ enum emu_result emulation_fetch(struct emu_ctx *ctx, u64 la, void *buf, unsigned
 }
 
 /*
- * Atomic where memory can be: naturally aligned. Anything else (and devices) was read before and is written now, which
- * is what a bus lock across two lines cannot be made of here.
+ * Atomic where memory can be: inside a cache line. Anything else (and devices) was read before and is written now; a bus lock
+ * across two lines would stop the whole host.
  */
 enum emu_result emulation_cmpxchg(struct emu_ctx *ctx, u64 la, const void *old, const void *new, unsigned int len,
 				  unsigned int acc)
@@ -263,7 +263,7 @@ enum emu_result emulation_cmpxchg(struct emu_ctx *ctx, u64 la, const void *old, 
 	memcpy(expected, old, len);
 	memcpy(want, new, len);
 	acc |= EMU_ACC_WRITE;
-	if (la & (len - 1))
+	if ((la & (GUEST_LINE - 1)) + len > GUEST_LINE)
 		return emulation_mem(ctx, la, want, len, acc);
 	res = translate(e, la, acc, false, &gpa);
 	if (res)
