@@ -65,6 +65,7 @@ TEST(single_steps)
 	struct kt_vcpu *v = LONG(steps);
 	const uint64_t pc[] = { KT_CODE + 1, KT_CODE + 6, at(steps, st_jump), at(steps, st_cpuid), at(steps, st_cpuid) + 2 };
 
+	kt_need_traps();
 	need_ok(guest_debug(v, STEP));
 	for (int i = 0; i < 5; i++) {
 		want_debug(v, EX_DB, pc[i]);
@@ -81,6 +82,7 @@ TEST(step_over_port_io)
 {
 	struct kt_vcpu *v = LONG(step_out);
 
+	kt_need_traps();
 	need_ok(guest_debug(v, STEP));
 	want_debug(v, EX_DB, KT_CODE + 4);
 	kt_run(v, KVM_EXIT_IO);
@@ -97,6 +99,7 @@ TEST(step_over_mmio)
 {
 	struct kt_vcpu *v = LONG(step_mmio);
 
+	kt_need_traps();
 	if (kt_distro())
 		skip("the distribution's modules step one instruction too far");
 	need_ok(guest_debug(v, STEP));
@@ -115,6 +118,7 @@ TEST(steps_leave_flags_alone)
 {
 	struct kt_vcpu *v = LONG(guest_tf);
 
+	kt_need_traps();
 	need_ok(guest_debug(v, STEP));
 	want_debug(v, EX_DB, KT_CODE + 1);
 	need_ok(guest_debug(v, 0));
@@ -141,6 +145,7 @@ TEST(step_with_interrupts_blocked)
 	struct kt_vcpu *v = kt_long_vcpu(true);
 	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = 0x50 };
 
+	kt_need_traps();
 	kt_load(v->vm, steps);
 	lapic_on(v);
 	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 0x202 });
@@ -168,6 +173,7 @@ TEST(software_breakpoint)
 {
 	struct kt_vcpu *v = LONG(int3);
 
+	kt_need_traps();
 	if (kt_host_tcg())
 		skip("QEMU's emulation does not intercept INT3");
 	need_ok(guest_debug(v, SW_BP));
@@ -216,6 +222,7 @@ TEST(hardware_watchpoint)
 {
 	struct kt_vcpu *v = LONG(data_watch);
 
+	kt_need_traps();
 	need_entry_breakpoints();
 	hw_breakpoint(v, 0x30200, 0xd0602, 0);			/* four bytes, writes */
 	want_debug(v, EX_DB, at(data_watch, wp_after));
@@ -231,6 +238,7 @@ TEST(host_breakpoints_go_before_the_guests)
 {
 	struct kt_vcpu *v = LONG(fight);
 
+	kt_need_traps();
 	need_entry_breakpoints();
 	hw_breakpoint(v, at(fight, fight_bp), 0x402, 0);
 	want_debug(v, EX_DB, at(fight, fight_bp));
@@ -350,6 +358,7 @@ TEST(breakpoint_behind_a_step)
 	struct kt_vcpu *v = LONG(both);
 	struct kvm_debugregs d;
 
+	kt_need_traps();
 	kt_run(v, KVM_EXIT_HLT);
 	kt_set_regs(v, &(struct kvm_regs){ .rip = at(both, both_bp) - 1, .rsp = KT_STACK, .rflags = 0x102 });
 	want_exception(v, EX_DB, NO_ERROR, at(both, both_bp));

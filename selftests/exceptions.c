@@ -25,6 +25,7 @@ TEST(divide_error)
 GUEST64(icebp, "nop; .byte 0xf1; nop");
 TEST(int1)
 {
+	kt_need_traps();
 	if (kt_host_tcg())
 		skip("QEMU's emulation takes INT1 for an invalid opcode in a guest");
 	want_exception(LONG(icebp), EX_DB, NO_ERROR, KT_CODE + 2);
@@ -37,6 +38,7 @@ TEST(single_step)
 	struct kvm_debugregs d;
 	uint64_t flags;
 
+	kt_need_traps();
 	want_exception(v, EX_DB, NO_ERROR, KT_CODE + 10);
 	need_ok(ioctl(v->fd, KVM_GET_DEBUGREGS, &d));
 	check_eq(d.dr6 & 0x400f, 0x4000);
@@ -49,6 +51,7 @@ TEST(single_step)
 GUEST64(tf_cpuid, "xor %eax, %eax; pushf; orl $0x100, (%rsp); popf; cpuid; nop; hlt");
 TEST(single_step_over_an_exit)
 {
+	kt_need_traps();
 	want_exception(LONG(tf_cpuid), EX_DB, NO_ERROR, KT_CODE + 13);
 }
 
@@ -57,6 +60,7 @@ TEST(single_step_over_user_io)
 {
 	struct kt_vcpu *v = LONG(tf_port);
 
+	kt_need_traps();
 	kt_run(v, KVM_EXIT_IO);
 	check_eq(v->run->io.port, 0x80);
 	want_exception(v, EX_DB, NO_ERROR, KT_CODE + 14);
@@ -67,6 +71,7 @@ TEST(single_step_over_mmio)
 {
 	struct kt_vcpu *v = LONG(tf_mmio);
 
+	kt_need_traps();
 	if (kt_distro())
 		skip("the distribution's modules trap one instruction late");
 	kt_run(v, KVM_EXIT_MMIO);
@@ -98,6 +103,7 @@ TEST(data_breakpoint)
 	struct kt_vcpu *v = LONG(data_bp);
 	struct kvm_debugregs d;
 
+	kt_need_traps();
 	want_exception(v, EX_DB, NO_ERROR, at(data_bp, db_after));
 	need_ok(ioctl(v->fd, KVM_GET_DEBUGREGS, &d));
 	check_eq(d.dr6 & 0xe00f, 2);
