@@ -44,7 +44,7 @@ setup:
 	@tools/lab/setup
 lab: setup
 	@for k in 6.1 6.12; do \
-		$(MAKE) -s modules KDIR=$$(tools/lab/setup --kdir $$k) > build/modules-$$k.log 2>&1 || \
+		$(MAKE) -s -j$$(nproc) modules KCFLAGS=-Werror KDIR=$$(tools/lab/setup --kdir $$k) > build/modules-$$k.log 2>&1 || \
 			{ cat build/modules-$$k.log; exit 1; }; done
 	@$(MAKE) -s -C tools/vmrun
 	@$(MAKE) -s -C selftests

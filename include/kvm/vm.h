@@ -88,6 +88,9 @@ extern struct mutex kvm_vms_lock;
 
 void kvm_get(struct kvm *kvm);
 void kvm_put(struct kvm *kvm);		/* may sleep */
+/* The same under the names that vfio looks up (symbol_get). safe: false when the VM is going already. */
+bool kvm_get_kvm_safe(struct kvm *kvm);
+void kvm_put_kvm(struct kvm *kvm);
 
 #define kvm_for_each_vcpu(i, v, kvm) \
 	for (i = 0; i < (unsigned int)atomic_read_acquire(&(kvm)->online_vcpus) && \

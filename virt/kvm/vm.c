@@ -65,10 +65,6 @@ void kvm_put(struct kvm *kvm)
 }
 EXPORT_SYMBOL_GPL(kvm_put);
 
-/* vfio looks these two up by name. */
-bool kvm_get_kvm_safe(struct kvm *kvm);
-void kvm_put_kvm(struct kvm *kvm);
-
 bool kvm_get_kvm_safe(struct kvm *kvm)
 {
 	return refcount_inc_not_zero(&kvm->users);
