@@ -237,6 +237,10 @@ static enum emu_result machine_action(struct emu_ctx *ctx, enum emu_action what,
 		return EMU_DONE;
 	case EMU_ACT_VMCALL:
 	case EMU_ACT_VMMCALL:
+		/* The other vendor's is taken for this one's, and not rewritten, until user space wants it invalid. */
+		if ((what == EMU_ACT_VMCALL) == vendor_ops.amd &&
+		    !vm_quirk(vm_of(v), KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
+			return emu_ud(ctx);
 		e->hypercall = true;
 		return EMU_RETRY;
 	case EMU_ACT_XGETBV:

@@ -76,8 +76,15 @@ static enum outcome exit_entry_failed(struct x86_vcpu *v)
 	return OUT_USER;
 }
 
+/*
+ * Whatever was being delivered ended in this. What AMD's hardware saved of the guest is undefined then (APM vol. 2,
+ * 15.14.3): the vCPU is left as an INIT leaves it.
+ */
 static enum outcome exit_shutdown(struct x86_vcpu *v)
 {
+	v->ev.injected.type = EV_NONE;
+	if (vendor_ops.amd)
+		vcpu_power_reset(v, true);
 	vcpu_exit_to_user(&v->vcpu, KVM_EXIT_SHUTDOWN);
 	return OUT_USER;
 }

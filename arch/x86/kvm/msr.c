@@ -487,20 +487,23 @@ static u32 user_reason(enum msr_result res)
 	       res == MSR_UNKNOWN ? KVM_MSR_EXIT_REASON_UNKNOWN : KVM_MSR_EXIT_REASON_INVAL;
 }
 
-static enum outcome complete_user(struct x86_vcpu *v)
+static enum outcome complete_write(struct x86_vcpu *v)
+{
+	if (READ_ONCE(v->vcpu.run->msr.error))
+		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
+	return skip_insn(v);
+}
+
+static enum outcome complete_read(struct x86_vcpu *v)
 {
 	const struct kvm_run *run = v->vcpu.run;
-	bool read = READ_ONCE(run->exit_reason) == KVM_EXIT_X86_RDMSR;
+	u64 data = READ_ONCE(run->msr.data);
 
-	if (READ_ONCE(run->msr.error))
-		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
-	if (read) {
-		u64 data = READ_ONCE(run->msr.data);
-
+	if (!READ_ONCE(run->msr.error)) {
 		gpr_set(v, RAX, (u32)data);
 		gpr_set(v, RDX, data >> 32);
 	}
-	return skip_insn(v);
+	return complete_write(v);
 }
 
 /* The access did not work: user space's when it asked for this kind of failure, else #GP(0). */
@@ -516,7 +519,7 @@ static enum outcome failed(struct x86_vcpu *v, u32 msr, u64 val, enum msr_result
 	run->msr.reason = reason;
 	run->msr.index = msr;
 	run->msr.data = write ? val : 0;
-	v->io.complete = complete_user;
+	v->io.complete = write ? complete_write : complete_read;
 	return OUT_USER;
 }
 
