@@ -164,10 +164,10 @@ static void questions(void)
 	start(EMU_PROT32, 3, false);
 	RAX = 0x12345678, RCX = S_DATA32_3;
 	DONE("0f 02 c1");			/* lar %ecx, %eax */
-	CHECK_EQ(RAX, 0xc0f200);
+	CHECK_EQ(RAX, 0xcff200);
 	CHECK_EQ(FLAG(ZF), 1);
 	DONE("66 0f 02 c1");
-	CHECK_EQ(RAX, 0xc0f200);		/* 16 bits: f200 */
+	CHECK_EQ(RAX, 0xcff200);		/* 16 bits: f200 */
 	DONE("0f 03 c1");			/* lsl */
 	CHECK_EQ(RAX, 0xffffffff);
 	DONE("0f 00 e1");			/* verr */

@@ -813,7 +813,7 @@ enum emu_result op_lar(struct emu_run *r)
 	bool ok;
 	enum emu_result res = ask(r, r->ctx->lma ? 0x1a04 : 0x1a3e, &desc, &ok);
 
-	r->dst.val = desc >> 32 & 0xf0ff00;
+	r->dst.val = desc >> 32 & 0xffff00;	/* bits 19:16 are said to be undefined, and are the limit's on processors */
 	return res;
 }
 
