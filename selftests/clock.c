@@ -267,7 +267,7 @@ TEST(two_vcpus_agree)
 
 TEST(steal_time)
 {
-	GUEST64(spin, "1: incq 0x30000\n jmp 1b\n");
+	GUEST64(spin, "sti\n 1: incq 0x30000\n jmp 1b\n");
 	struct kt_vm *vm = kt_vm_new(1 << 20, true);
 	struct kt_vcpu *a = kt_vcpu_new(vm, 0, KT_LONG), *b = kt_vcpu_new(vm, 1, KT_LONG);
 	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };

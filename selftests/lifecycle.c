@@ -7,7 +7,8 @@
 #include <sys/wait.h>
 #include "lib/access.h"
 
-GUEST64(spin, "1: incq 0x30000\n jmp 1b\n");
+/* Interrupts on: Bochs lets no interrupt of the host through to a guest that has them off and does not exit by itself. */
+GUEST64(spin, "sti\n 1: incq 0x30000\n jmp 1b\n");
 GUEST64(count_out, "mov $0x1000, %dx\n 1: inc %eax\n out %eax, %dx\n jmp 1b\n");
 GUEST64(idle, "sti\n 1: hlt\n jmp 1b\n");
 

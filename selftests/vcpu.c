@@ -6,7 +6,8 @@
 #include <sys/wait.h>
 #include "lib/vm.h"
 
-GUEST64(spin, "1: incq 0x30000\n jmp 1b\n");
+/* Interrupts on: Bochs lets no interrupt of the host through to a guest that has them off and does not exit by itself. */
+GUEST64(spin, "sti\n 1: incq 0x30000\n jmp 1b\n");
 GUEST64(count_out, "xor %eax, %eax\n mov $0x1000, %dx\n 1: inc %eax\n out %eax, %dx\n jmp 1b\n");
 GUEST64(halts, "1: hlt\n incq 0x30000\n jmp 1b\n");
 GUEST64(reads_port, "mov $0x1234, %dx\n in %dx, %eax\n mov %rax, 0x30000\n mov $0x1000, %dx\n out %eax, %dx\n hlt\n");
@@ -396,7 +397,7 @@ TEST(other_calls_wait_for_the_run)
 /* Two vCPUs share one CPU: neither starves. */
 TEST(two_on_one_cpu)
 {
-	GUEST64(spin2, "1: incq 0x30008\n jmp 1b\n");
+	GUEST64(spin2, "sti\n 1: incq 0x30008\n jmp 1b\n");
 	struct kt_vm *vm = kt_vm_new(1 << 20, false);
 	struct kt_vcpu *a = kt_vcpu_new(vm, 0, KT_LONG), *b = kt_vcpu_new(vm, 1, KT_LONG);
 	struct kt_thread *ta, *tb;
@@ -425,7 +426,7 @@ TEST(two_on_one_cpu)
 /* All registers travel with the thread from CPU to CPU. */
 TEST(moved_between_cpus)
 {
-	GUEST64(keeps, "mov $0x1122334455667788, %rax\n movq %rax, %xmm3\n mov %rax, %r13\n"
+	GUEST64(keeps, "sti\n mov $0x1122334455667788, %rax\n movq %rax, %xmm3\n mov %rax, %r13\n"
 		"1: incq 0x30000\n movq %xmm3, %rbx\n cmp %rbx, %r13\n je 1b\n mov $0x1000, %dx\n out %eax, %dx\n hlt\n");
 	struct kt_vcpu *v = VCPU_WITH(keeps, true);
 	struct kt_thread *t;

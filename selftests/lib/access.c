@@ -93,7 +93,8 @@ void kt_finish(struct kt_vcpu *v)
 
 static void set_loop(struct kt_vcpu *v, uint64_t rip, uint64_t addr, uint64_t n, uint64_t stride, uint64_t out)
 {
-	struct kvm_regs r = { .rip = rip, .rsi = addr, .rcx = n, .rbx = stride, .rdi = out, .rsp = KT_STACK, .rflags = 2 };
+	struct kvm_regs r = { .rip = rip, .rsi = addr, .rcx = n, .rbx = stride, .rdi = out, .rsp = KT_STACK,
+		.rflags = 0x202 };	/* as Bochs lets no host interrupt through to a guest with interrupts off */
 
 	kt_set_regs(v, &r);
 }
