@@ -33,11 +33,11 @@ kbuild = $(MAKE) --no-print-directory -C $(KDIR) M=$(BUILD)/$(KREL) W=$(W) $(if 
 all: modules
 modules:
 	$(sync)
-	@$(kbuild) modules
+	+@$(kbuild) modules
 # a few objects only: make objs OBJS="virt/kvm/main.o ..."
 objs:
 	$(sync)
-	@$(kbuild) $(OBJS)
+	+@$(kbuild) $(OBJS)
 
 # What the lab needs: packages, kernels, modules for both, VMM and test programs.
 setup:

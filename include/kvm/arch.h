@@ -86,8 +86,8 @@ void arch_slot_flush(struct kvm *kvm, struct memslot *slot);
 
 /*
  * MMU notifier and dirty log; mmu_lock is taken by them. unmap/age return whether a TLB flush is due. x86 has flushed
- * what it unmapped before anyone else can have mmu_lock, or a second notifier would find nothing mapped and let the page
- * go. unmap drops mmu_lock and takes it again when r->may_block and others wait: its caller is in kvm->srcu.
+ * what it unmapped before anyone else can have mmu_lock, or a second notifier would find nothing mapped and let the
+ * page go. unmap drops mmu_lock and takes it again when r->may_block and others wait: its caller is in kvm->srcu.
  */
 bool arch_mmu_unmap(struct kvm *kvm, const struct gfn_range *r);	/* mmu_lock held for write by the caller */
 bool arch_mmu_age(struct kvm *kvm, const struct gfn_range *r, bool clear); /* likewise; returns young */

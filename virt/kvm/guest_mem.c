@@ -4,8 +4,8 @@
  *
  * Reads and writes go through the VMM's page tables like any system call's: no page is pinned, what is swapped out
  * comes back by an ordinary fault, and what the VMM unmapped is -EFAULT. A frame for the MMU is looked up in
- * the same tables; the reference that looking it up takes is given back as soon as it is mapped under the protection of the
- * MMU notifier.
+ * the same tables; the reference that looking it up takes is given back as soon as it is mapped under the protection
+ * of the MMU notifier.
  *
  * Callers are in kvm->srcu and run in the VM's mm. Everything may sleep but where said.
  */

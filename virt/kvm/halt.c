@@ -4,8 +4,8 @@
  * are long, and then sleeps.
  *
  * How long it polls is learnt per vCPU between 0 and a ceiling: a wait that a longer poll within the ceiling would
- * have caught makes it grow, one that no allowed poll could have caught makes it shrink. The module parameters (documented in
- * the kernel's virt/kvm/halt-polling) set ceiling and steps; KVM_CAP_HALT_POLL sets a VM's own ceiling.
+ * have caught makes it grow, one that no allowed poll could have caught makes it shrink. The module parameters
+ * (documented in the kernel's virt/kvm/halt-polling) set ceiling and steps; KVM_CAP_HALT_POLL sets a VM's own ceiling.
  *
  * vCPU thread only. The vCPU stays loaded: a sleep unloads it by the scheduler's hooks.
  */

@@ -87,8 +87,8 @@ static int on_invalidate_start(struct mmu_notifier *mn, const struct mmu_notifie
 		kvm->notifier_end = HVA(max(kvm->notifier_end.v, h.end));
 	}
 	/*
-	 * Before the page may go, no CPU may know it any more. Under the lock, or a second invalidation of the range would
-	 * find nothing mapped, not flush, and let the page go while the first has yet to.
+	 * Before the page may go, no CPU may know it any more. Under the lock, or a second invalidation of the range
+	 * would find nothing mapped, not flush, and let the page go while the first has yet to.
 	 */
 	if (slots_do(kvm, &h, do_unmap, false))
 		kvm_flush_remote_tlbs(kvm);

@@ -4,9 +4,9 @@
  *
  * The kernel's function takes a struct kvm_vcpu, and means the one of the kernel's own build: when a signal is
  * pending it stores an exit reason through the pointer `run` in it and adds one to a counter. Ours has another layout,
- * so it gets a scratch area instead, every word of which points at a run structure that nobody reads: wherever the kernel
- * looks for `run`, it finds one. The counter is another word, which is a strange pointer from then on and never used
- * as one. Both are shared by all vCPUs: nothing that is written there means anything.
+ * so it gets a scratch area instead, every word of which points at a run structure that nobody reads: wherever the
+ * kernel looks for `run`, it finds one. The counter is another word, which is a strange pointer from then on and never
+ * used as one. Both are shared by all vCPUs: nothing that is written there means anything.
  *
  * entry_work_init() once, at module load; entry_work_handle() in process context, IRQs on, may sleep.
  */

@@ -268,7 +268,9 @@ static void set_windows(struct x86_vcpu *v)
 		if (irq_waiting(v) || window_asked(v))
 			want |= ICPT_IRQ_WINDOW;
 	}
-	/* An NMI window that hardware does not have is made by the vendor from where the guest is now: tell it again. */
+	/*
+	 * An NMI window that hardware does not have is made by the vendor from where the guest is now: tell it again.
+	 */
 	if ((v->intercepts & windows) == want && !(want & ICPT_NMI_WINDOW))
 		return;
 	v->intercepts = (v->intercepts & ~windows) | want;

@@ -2,8 +2,8 @@
 /*
  * Port and memory-mapped I/O: the kernel's devices first, else user space.
  *
- * IN and OUT that are no string instructions never enter the emulator: port, size and direction come with the exit. What
- * user space answers is taken at the next KVM_RUN by v->io.complete; until then the instruction is not
+ * IN and OUT that are no string instructions never enter the emulator: port, size and direction come with the exit.
+ * What user space answers is taken at the next KVM_RUN by v->io.complete; until then the instruction is not
  * skipped, so that a VMM that resets or moves the vCPU meanwhile finds it where it says it is.
  *
  * vCPU thread, in kvm->srcu; may sleep. vcpu->run and the PIO page are shared with user space, which may change them

@@ -326,11 +326,14 @@ bool msr_feature_value(u32 msr, u64 *val)
 		if (!boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
 			return false;
 		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, *val);
-		/* Facts about the CPU and mitigations that need no help of ours; controls (TSX, fill buffers) stay hidden. */
+		/*
+		 * Facts about the CPU and mitigations that need no help of ours; controls (TSX, fill buffers) stay
+		 * hidden.
+		 */
 		*val &= ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH |
 			ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO |
-			ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_PBRSB_NO | ARCH_CAP_RRSBA |
-			ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_BHI_NO;
+			ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_PBRSB_NO |
+			ARCH_CAP_RRSBA | ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_BHI_NO;
 		if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
 			*val |= ARCH_CAP_RDCL_NO;
 		if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
@@ -360,7 +363,8 @@ const struct msr_row msr_table[] = {
 	{ MSR_FSB_FREQ, MSR_FSB_FREQ, 0, zero_get, fault_set },
 	RW(MSR_PLATFORM_INFO, MSR_LISTED, platform),
 	{ MSR_MTRRcap, MSR_MTRRcap, 0, mtrr_get, mtrr_set },
-	{ MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES, MSR_LISTED, arch_cap_get, arch_cap_set, has_arch_cap },
+	{ MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES, MSR_LISTED, arch_cap_get, arch_cap_set,
+	  has_arch_cap },
 	{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES, MSR_LISTED, misc_features_get, misc_features_set },
 	{ MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, MSR_LISTED | MSR_PASS, sysenter_get, sysenter_set },
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CAP, 0, mce_get, mce_set },

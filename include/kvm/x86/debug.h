@@ -10,7 +10,7 @@
 
 struct x86_vcpu;
 
-u64 dr_get(struct x86_vcpu *v, unsigned int nr);			/* nr 0..3, 6, 7 (4, 5 resolved by the caller) */
+u64 dr_get(struct x86_vcpu *v, unsigned int nr);		/* nr 0..3, 6, 7 (4, 5 resolved by the caller) */
 bool dr_set(struct x86_vcpu *v, unsigned int nr, u64 val);		/* false: #GP */
 void debug_enter(struct x86_vcpu *v);	/* preemption off, before entry: registers where needed */
 void debug_exit(struct x86_vcpu *v);	/* after exit: DR0-3, DR6 back, the host's own breakpoints */

@@ -16,8 +16,8 @@ enum outcome io_complete(struct x86_vcpu *v);
 bool io_kernel_read(struct x86_vcpu *v, gpa_t gpa, int len, void *data);
 bool io_kernel_write(struct x86_vcpu *v, gpa_t gpa, int len, const void *data);
 /*
- * An exit for this address, which is no memory: done at once if the instruction is a plain move (mmio.c). false: it is the
- * emulator's.
+ * An exit for this address, which is no memory: done at once if the instruction is a plain move (mmio.c). false: it is
+ * the emulator's.
  */
 bool mmio_by_move(struct x86_vcpu *v, gpa_t gpa, enum outcome *out);
 

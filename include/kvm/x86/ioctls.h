@@ -34,7 +34,7 @@
 	X(vcpu_get_xsave) X(vcpu_set_xsave) X(vcpu_get_xsave2) X(vcpu_get_xcrs) X(vcpu_set_xcrs)	\
 	X(vcpu_get_mp_state) X(vcpu_set_mp_state)						\
 	/* event.c, debug.c */									\
-	X(vcpu_interrupt) X(vcpu_nmi) X(vcpu_set_vapic_addr) X(vcpu_get_events) X(vcpu_set_events)			\
+	X(vcpu_interrupt) X(vcpu_nmi) X(vcpu_set_vapic_addr) X(vcpu_get_events) X(vcpu_set_events)	\
 	X(vcpu_get_debugregs) X(vcpu_set_debugregs) X(vcpu_set_guest_debug)
 
 #define X86_IOCTL_DECLARE(name)	long name(struct kvm_call *c);

@@ -32,14 +32,14 @@ enum outcome vcpu_apic_events(struct x86_vcpu *v);	/* commits INIT and SIPI */
 void cpuid_vcpu_init(struct x86_vcpu *v);	/* no table yet: v->cap allows what we support */
 void cpuid_vcpu_free(struct x86_vcpu *v);
 int cpuid_module_init(void);			/* host and vendor capabilities are known: what guests may have */
-bool cpuid_supports(u32 function, u32 index, int reg, unsigned int bit);	/* of the supported set; reg 0 eax .. 3 edx */
+bool cpuid_supports(u32 function, u32 index, int reg, unsigned int bit);	/* reg 0 eax .. 3 edx */
 /* msr.c */
 int msr_table_check(void);			/* module load: sorted, no duplicates */
 void msr_vcpu_reset(struct x86_vcpu *v, bool init);
 int mce_vcpu_init(struct x86_vcpu *v);		/* allocates mce_banks */
 void mce_vcpu_free(struct x86_vcpu *v);
 void msr_filter_free(struct x86_vm *vm);
-void msr_intercepts_update(struct x86_vcpu *v);	/* tells the vendor which MSRs pass through (filter, x2APIC, features) */
+void msr_intercepts_update(struct x86_vcpu *v);	/* which MSRs pass through: filter, x2APIC, features */
 /* caps.c */
 int caps_table_check(void);
 /* ioctl.c */

@@ -125,7 +125,7 @@ struct vendor_ops {
 	void (*tsc)(struct x86_vcpu *v);		/* v->tsc_offset, v->tsc_ratio */
 	void (*root)(struct x86_vcpu *v, hpa_t root);	/* of the two-dimensional (or shadow) tables */
 	void (*flush)(struct x86_vcpu *v, enum flush_scope scope, u64 addr);
-	void (*tpr)(struct x86_vcpu *v, u8 tpr, int pending); /* guest TPR (bits 7:0) and highest pending vector or -1 */
+	void (*tpr)(struct x86_vcpu *v, u8 tpr, int pending); /* bits 7:0; highest pending vector or -1 */
 	int (*guest_tpr)(struct x86_vcpu *v);		/* what the guest left in the hardware's TPR; -1: unchanged */
 
 	/* MSRs that only this vendor has. false: not this vendor's. *val as in the manual; host: set by user space. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Integer arithmetic: results and flags in plain C. Where the manuals leave a flag undefined we do what is cheapest unless
- * processors agree on something. Handlers see operands already loaded, zero-extended to 64 bits; the driver
+ * Integer arithmetic: results and flags in plain C. Where the manuals leave a flag undefined we do what is cheapest
+ * unless processors agree on something. Handlers see operands already loaded, zero-extended to 64 bits; the driver
  * stores the destination.
  */
 #include "insn.h"

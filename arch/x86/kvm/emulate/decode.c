@@ -340,6 +340,14 @@ static int take_evex(struct emu_insn *in, struct cursor *c)
 	return (p0 & 7) == 1 ? 1 : (p0 & 7) == 3 ? 3 : 2;
 }
 
+/* VEX and EVEX, unless they are LES, LDS and BOUND: by what follows, in 64-bit mode only by a REX before them. */
+static bool vex_here(const struct emu_insn *in, const struct cursor *c, unsigned int mode)
+{
+	if (mode == EMU_LONG64)
+		return !in->rex;
+	return (mode == EMU_PROT16 || mode == EMU_PROT32) && c->pos < c->n && c->p[c->pos] >= 0xc0;
+}
+
 enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned int n, unsigned int mode)
 {
 	struct cursor c = { .p = bytes, .n = n < EMU_MAX_INSN ? n : EMU_MAX_INSN };
@@ -356,9 +364,7 @@ enum emu_decode_result emu_decode(struct emu_insn *in, const u8 *bytes, unsigned
 	in->adsize = size == 8 ? (adsize_prefix ? 4 : 8) : adsize_prefix ? 6 - size : size;
 	in->opcode = b;
 	prefixed = in->lock || in->rep || in->opsize_prefix || in->rex;
-	/* VEX and EVEX, unless they are LES, LDS and BOUND: by what follows, in 64-bit mode only by a REX before them. */
-	if ((b == 0xc4 || b == 0xc5 || b == 0x62) &&
-	    ((mode == EMU_LONG64 && !in->rex) || ((mode == EMU_PROT16 || mode == EMU_PROT32) && c.pos < c.n && c.p[c.pos] >= 0xc0))) {
+	if ((b == 0xc4 || b == 0xc5 || b == 0x62) && vex_here(in, &c, mode)) {
 		int map;
 
 		evex = b == 0x62;

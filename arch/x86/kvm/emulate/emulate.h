@@ -25,9 +25,9 @@
  *    locked one, or an operation asked for it). Enter the guest or call again; RIP is still at the instruction.
  *  - EMU_UNHANDLED: a named failure (ctx->why): not an instruction we know, or a machine that cannot do it.
  *
- * Who may run here: the thread that owns the vCPU. Lifetime: a context is reusable for ever; emu_execute() does not keep
- * pointers. The caller sets regs, rip, rflags, mode (emu_update_mode()), cpl, ops and clears seg_valid when its segments
- * may have changed behind the library; it reads back regs, rip, rflags and the "out" fields.
+ * Who may run here: the thread that owns the vCPU. Lifetime: a context is reusable for ever; emu_execute() does not
+ * keep pointers. The caller sets regs, rip, rflags, mode (emu_update_mode()), cpl, ops and clears seg_valid when its
+ * segments may have changed behind the library; it reads back regs, rip, rflags and the "out" fields.
  */
 #ifndef EMULATE_EMULATE_H
 #define EMULATE_EMULATE_H
@@ -62,7 +62,7 @@ enum emu_mode {
 	EMU_PROT32,		/* PROT16 and PROT32 include compatibility mode */
 	EMU_LONG64,
 	EMU_NR_MODES,
-	EMU_MODE_AMD = 0x80,	/* or-ed to what emu_decode() is told: an operand-size prefix counts for near branches */
+	EMU_MODE_AMD = 0x80,	/* or-ed to emu_decode()'s mode: an operand-size prefix counts for near branches */
 };
 
 enum { EMU_RAX, EMU_RCX, EMU_RDX, EMU_RBX, EMU_RSP, EMU_RBP, EMU_RSI, EMU_RDI };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Execution driver: fetch, the checks that the tables order, operands in, handler, operands out, what an instruction leaves
- * behind (RIP, RF, single step). Registers are restored to the last commit on any result but EMU_DONE, so a
+ * Execution driver: fetch, the checks that the tables order, operands in, handler, operands out, what an instruction
+ * leaves behind (RIP, RF, single step). Registers are restored to the last commit on any result but EMU_DONE, so a
  * handler may fail at any point that precedes its effects outside the registers.
  */
 #include "insn.h"
@@ -73,6 +73,13 @@ static unsigned int size_of(const struct emu_run *r, unsigned int code, bool mem
 	return in->opsize;
 }
 
+/* AH to BH are numbers 4 to 7 of the byte registers. */
+static void take_high_byte(struct emu_opnd *o)
+{
+	o->high = true;
+	o->reg -= 4;
+}
+
 /* Say where an operand is, and its value unless it is a register or in memory. */
 static void place(struct emu_run *r, struct emu_opnd *o, unsigned int code)
 {
@@ -131,12 +138,10 @@ static void place(struct emu_run *r, struct emu_opnd *o, unsigned int code)
 		o->val = in->imm;
 		break;
 	}
-	if (o->mem) {
+	if (o->mem)
 		o->reg = 0xff;
-	} else if (o->size == 1 && o->reg != 0xff && !in->rex && o->reg >= 4 && o->reg < 8) {
-		o->high = true;
-		o->reg -= 4;
-	}
+	else if (o->size == 1 && !in->rex && o->reg >= 4 && o->reg < 8)
+		take_high_byte(o);
 }
 
 static enum emu_result load(struct emu_run *r, struct emu_opnd *o, unsigned int acc)

@@ -303,7 +303,7 @@ enum emu_result emu_stack_from_tss(struct emu_ctx *ctx, struct emu_stack *st, u8
 {
 	const struct emu_seg *tr = emu_seg(ctx, EMU_TR);
 	bool wide = tr->attr & 8;
-	unsigned int slot = cpl, off = ctx->lma ? (ist ? 0x1c + ist * 8 : 4 + slot * 8) : wide ? 4 + slot * 8 : 2 + slot * 4;
+	unsigned int off = ctx->lma ? (ist ? 0x1c + ist * 8 : 4 + cpl * 8) : wide ? 4 + cpl * 8 : 2 + cpl * 4;
 	unsigned int size = ctx->lma ? 8 : wide ? 6 : 4;
 	enum emu_result res;
 	u64 val = 0, desc, addr;
@@ -813,7 +813,7 @@ enum emu_result op_lar(struct emu_run *r)
 	bool ok;
 	enum emu_result res = ask(r, r->ctx->lma ? 0x1a04 : 0x1a3e, &desc, &ok);
 
-	r->dst.val = desc >> 32 & 0xffff00;	/* bits 19:16 are said to be undefined, and are the limit's on processors */
+	r->dst.val = desc >> 32 & 0xffff00;	/* 19:16: undefined, on processors the limit's */
 	return res;
 }
 

@@ -131,7 +131,8 @@ static void leave_vm86(struct emu_ctx *ctx)
 /* Interrupt and trap gates. */
 static enum emu_result through_gate(struct emu_ctx *ctx, const struct delivery *d, u64 gate, u64 high)
 {
-	unsigned int type = DESC_TYPE(gate), size = ctx->lma ? 8 : type & 8 ? 4 : 2, ist = ctx->lma ? gate >> 32 & 7 : 0;
+	unsigned int type = DESC_TYPE(gate), size = ctx->lma ? 8 : type & 8 ? 4 : 2;
+	unsigned int ist = ctx->lma ? gate >> 32 & 7 : 0;
 	struct emu_far f = { .sel = gate >> 16, .kind = FAR_CALL_GATE, .need64 = true, .ext = d->ext };
 	bool vm86 = d->flags & FL_VM;
 	enum emu_result res;

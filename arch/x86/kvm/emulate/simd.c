@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moves between memory and the x87, MMX, SSE and AVX registers. Registers are seen as images of bytes through ops->fpu; what an
- * x87 load or store converts is left to the machine, which runs the same instruction on a buffer.
+ * Moves between memory and the x87, MMX, SSE and AVX registers. Registers are seen as images of bytes through
+ * ops->fpu; what an x87 load or store converts is left to the machine, which runs the same instruction on a buffer.
  */
 #include "insn.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * String instructions and port I/O. A repeated one commits its registers after each iteration, so that it can stop at any: at
- * the bound, at a value that user space must supply, after a queued write, at a single step. Repeated
+ * String instructions and port I/O. A repeated one commits its registers after each iteration, so that it can stop at
+ * any: at the bound, at a value that user space must supply, after a queued write, at a single step. Repeated
  * port I/O upwards moves in bulk, a page and a buffer at a time.
  */
 #include "insn.h"

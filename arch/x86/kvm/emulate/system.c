@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * System instructions: control and debug registers, descriptor table registers, MSRs, counters, fast system calls, and those
- * whose effect belongs to the machine. Values are the machine's to judge; who may execute is judged here.
+ * System instructions: control and debug registers, descriptor table registers, MSRs, counters, fast system calls, and
+ * those whose effect belongs to the machine. Values are the machine's to judge; who may execute is judged here.
  */
 #include "insn.h"
 

@@ -216,7 +216,8 @@ const struct emu_row emu_map_1[256] = {
 
 /* Two-byte map. */
 static const struct emu_row g0f00[8] = {
-	RA(sldt, Ev, XX, F_WR | F_PROT | F_ICEPT | F_M16, EMU_LDTR), RA(sldt, Ev, XX, F_WR | F_PROT | F_ICEPT | F_M16, EMU_TR),
+	RA(sldt, Ev, XX, F_WR | F_PROT | F_ICEPT | F_M16, EMU_LDTR),
+	RA(sldt, Ev, XX, F_WR | F_PROT | F_ICEPT | F_M16, EMU_TR),
 	R(lldt, XX, Ew, F_PROT | F_PRIV | F_ICEPT), R(ltr, XX, Ew, F_PROT | F_PRIV | F_ICEPT),
 	RA(verr, XX, Ew, F_PROT, 0), RA(verr, XX, Ew, F_PROT, 1), UDM, UDM
 };
@@ -270,8 +271,8 @@ static const struct emu_row g0faem[8] = {
 static const struct emu_row g0fae[2] = { T(g0faem, F_BY_REG), T(g0faer, F_BY_PFX) };
 
 static const struct emu_row g0fba[8] = {
-	UDI(Ib), UDI(Ib), UDI(Ib), UDI(Ib), R(bt, Ev, Ib, F_RD), R(bts, Ev, Ib, F_RW | F_LOCK), R(btr, Ev, Ib, F_RW | F_LOCK),
-	R(btc, Ev, Ib, F_RW | F_LOCK)
+	UDI(Ib), UDI(Ib), UDI(Ib), UDI(Ib),
+	R(bt, Ev, Ib, F_RD), R(bts, Ev, Ib, F_RW | F_LOCK), R(btr, Ev, Ib, F_RW | F_LOCK), R(btc, Ev, Ib, F_RW | F_LOCK)
 };
 static const struct emu_row g0fc7r6[4] = { UNK, UNK, UNK, UNK };
 static const struct emu_row g0fc7r7[4] = { UNK, UNK, R(rdpid, Rn, XX, F_WR), UNK };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Hardware task switches with 16- and 32-bit TSSs. Until the new task's registers are in place a fault belongs to the old
- * task and nothing has changed; after that (ctx->switched) the switch stands, and what is wrong with the
+ * Hardware task switches with 16- and 32-bit TSSs. Until the new task's registers are in place a fault belongs to the
+ * old task and nothing has changed; after that (ctx->switched) the switch stands, and what is wrong with the
  * new task's segments faults in the new task, as the manuals order it.
  */
 #include "insn.h"

@@ -190,7 +190,10 @@ static void write_svr(struct x86_vcpu *v, u32 val)
 	bool changed = (reg_get(a, R_SVR) ^ val) & SVR_ENABLE;
 
 	reg_set(a, R_SVR, val);
-	/* On each write, not only the one that disables: LINT0 may stand open after reset (a quirk) until Linux does this. */
+	/*
+	 * On each write, not only the one that disables: LINT0 may stand open after reset (a quirk) until Linux does
+	 * this.
+	 */
 	if (!(val & SVR_ENABLE))
 		mask_all_lvts(v);
 	if (!changed)

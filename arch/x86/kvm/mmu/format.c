@@ -25,7 +25,8 @@ struct pt_config pt __read_mostly;
 
 /*
  * The guest's PAT may weaken the type of a device (write combining over uncacheable), but not of RAM, which the host
- * maps write-back, unless a device that does not snoop caches is assigned (its MTRRs never count). Nested entries of AMD leave RAM to the guest's PAT: that CPU keeps mixed types coherent.
+ * maps write-back, unless a device that does not snoop caches is assigned (its MTRRs never count). Nested entries of
+ * AMD leave RAM to the guest's PAT: that CPU keeps mixed types coherent.
  */
 #define EPT_COMMON						\
 	.exec = EPT_X, .ram = EPT_WB, .fixed_type = EPT_IGNORE_PAT, .leaf = ENT_R
@@ -50,7 +51,8 @@ static const struct pt_format formats[PT_KINDS] = {
 };
 
 /* What hardware defines, and what software keeps beside it, may not meet; the parked rights fit their place. */
-#define EPT_HARD	(ENT_RIGHTS | GENMASK_ULL(10, 3) | ENT_ADDR | GENMASK_ULL(58, 57) | GENMASK_ULL(61, 60) | BIT_ULL(63))
+#define EPT_HARD	(ENT_RIGHTS | GENMASK_ULL(10, 3) | ENT_ADDR | GENMASK_ULL(58, 57) | GENMASK_ULL(61, 60) | \
+			 BIT_ULL(63))
 #define LM_HARD		(GENMASK_ULL(8, 0) | ENT_ADDR | GENMASK_ULL(63, 59))
 static_assert(!(ENT_SOFT & EPT_HARD));
 static_assert(!(ENT_SOFT & LM_HARD));

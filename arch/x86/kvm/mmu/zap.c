@@ -158,7 +158,10 @@ void arch_mmu_release(struct kvm *kvm)
 	mmu_zap_all(kvm);
 }
 
-/* The memory types of what is mapped are those of before. Formats that leave them to the guest have nothing to change. */
+/*
+ * The memory types of what is mapped are those of before. Formats that leave them to the guest have nothing to
+ * change.
+ */
 void arch_noncoherent_changed(struct kvm *kvm)
 {
 	if (pt.f.fixed_type)

@@ -271,7 +271,10 @@ void vmx_flush(struct x86_vcpu *v, enum flush_scope scope, u64 addr)
 			vmx->todo |= TODO_FLUSH_GUEST;
 		break;
 	case FLUSH_ADDR:
-		/* Refused for an address that is not canonical: nothing is cached for it, but flush rather than think. */
+		/*
+		 * Refused for an address that is not canonical: nothing is cached for it, but flush rather than
+		 * think.
+		 */
 		if (!vmx->vpid || (vmx_caps.invvpid_addr &&
 				   vmx_invvpid(VMX_VPID_EXTENT_INDIVIDUAL_ADDR, vmx->vpid, addr)))
 			break;

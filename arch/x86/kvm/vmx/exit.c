@@ -335,7 +335,7 @@ void vmx_dump(struct x86_vcpu *v)
 	dump_group("host CR0, CR3, CR4, FS, GS, TR, GDT, IDT, SYSENTER, RSP, RIP", HOST_CR0, HOST_RIP, 2);
 	dump_group("host selectors", HOST_ES_SELECTOR, HOST_TR_SELECTOR, 2);
 	dump_group("CR masks and shadows", CR0_GUEST_HOST_MASK, CR4_READ_SHADOW, 2);
-	pr_err("pin %x cpu %x %x exit %x entry %x exceptions %lx, entry event %lx %lx %lx, EPT %llx VPID %u TPR %x/%x\n",
+	pr_err("pin %x cpu %x %x exit %x entry %x exceptions %lx, event %lx %lx %lx, EPT %llx VPID %u TPR %x/%x\n",
 	       vmx->vmcs.ctl[VMCTL_PIN], vmx->vmcs.ctl[VMCTL_CPU], vmx->vmcs.ctl[VMCTL_CPU2], vmx->vmcs.ctl[VMCTL_EXIT],
 	       vmx->vmcs.ctl[VMCTL_ENTRY], vmcs_read(EXCEPTION_BITMAP), vmcs_read(VM_ENTRY_INTR_INFO_FIELD),
 	       vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE), vmcs_read(VM_ENTRY_INSTRUCTION_LEN), vmx->eptp, vmx->vpid,

@@ -43,7 +43,7 @@ MODULE_PARM_DESC(ple_window, "Cycles a spin loop may take before it exits");
 module_param_named(ple_window_grow, param_ple_window_grow, uint, 0444);
 MODULE_PARM_DESC(ple_window_grow, "Factor (or, from ple_window on, step) by which the window grows on an exit");
 module_param_named(ple_window_shrink, param_ple_window_shrink, uint, 0444);
-MODULE_PARM_DESC(ple_window_shrink, "Divisor (or step) by which it shrinks when the vCPU is scheduled; 0: to the start");
+MODULE_PARM_DESC(ple_window_shrink, "Divisor (or step) by which it shrinks when the vCPU is scheduled; 0: to start");
 module_param_named(ple_window_max, param_ple_window_max, uint, 0444);
 MODULE_PARM_DESC(ple_window_max, "Longest window");
 module_param_cb(vmentry_l1d_flush, &l1d_param_ops, NULL, 0644);

@@ -94,7 +94,8 @@ static bool system_ok(const struct x86_state *st)
 		return false;
 	if (type != 11 && (type != 3 || (st->efer & EFER_LMA)))
 		return false;
-	return !usable(ldt) || (!(ldt->attr & SEG_S) && (ldt->attr & SEG_TYPE) == 2 && !(ldt->sel & 4) && limit_ok(ldt));
+	return !usable(ldt) ||
+	       (!(ldt->attr & SEG_S) && (ldt->attr & SEG_TYPE) == 2 && !(ldt->sel & 4) && limit_ok(ldt));
 }
 
 static bool runs(const struct x86_state *st)
