@@ -168,7 +168,8 @@ static enum verdict run_here(const struct kase *k, struct outcome *o)
 	memcpy(n->sel, k->sel, sizeof(n->sel));
 	n->fs_base = FS_BASE;
 	n->gs_base = GS_BASE;
-	n->want_bases = touches_bases(&o->m.ctx.insn);
+	n->want_bases = touches_bases(&in);
+	n->uses_fs = n->want_bases || in.seg == EMU_FS || k->mode != EMU_LONG64;
 	if (o->m.ctx.insn.row && (o->m.ctx.insn.row->flags & (F_X87 | F_MMX | F_SSE) || o->m.ctx.insn.opcode == 0x9b)) {
 		o->fpu = k->fpu;
 		n->fpu = &o->fpu;

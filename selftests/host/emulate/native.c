@@ -26,6 +26,7 @@ static bool own_fp_kept;
 static gregset_t own;
 static u64 own_fs, own_gs;
 static u64 gs_base = ~0ull;	/* what it is known to be */
+static bool fs_changed;
 static u16 own_cs, own_ss;
 static bool fsgsbase;
 static struct _libc_fpstate own_fp;
@@ -91,7 +92,8 @@ static void load_segs(const struct native *n)
 	if (!(n->sel[EMU_GS] & 0xfffc) && gs_base != n->gs_base)
 		set_base(true, n->gs_base);
 	gs_base = n->want_bases || n->sel[EMU_GS] ? ~0ull : n->gs_base;
-	if (!(n->sel[EMU_FS] & 0xfffc))
+	fs_changed = n->uses_fs || n->sel[EMU_FS];
+	if (n->uses_fs && !(n->sel[EMU_FS] & 0xfffc))
 		set_base(false, n->fs_base);
 }
 
@@ -176,7 +178,8 @@ static void finish(ucontext_t *uc, struct native *n, const u16 sel[4])
 		asm volatile("movw %0, %%es\n\tmovw %0, %%ds\n\tmovw %0, %%gs\n\tmovw %0, %%fs" : : "r" ((u16)0));
 		gs_base = ~0ull;
 	}
-	set_base(false, own_fs);
+	if (fs_changed || sel[2])
+		set_base(false, own_fs);
 	for (int i = 0; i < 16; i++)
 		n->regs[i] = g[order[i]];
 	n->rip = g[REG_RIP];

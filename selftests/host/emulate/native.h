@@ -10,6 +10,7 @@ struct native {
 	u16 sel[6];			/* in the order of instructions: es cs ss ds fs gs */
 	u64 fs_base, gs_base;		/* used where the selector is null */
 	bool want_bases;		/* read them back */
+	bool uses_fs;			/* otherwise FS may stay the program's own */
 	struct fpu_image *fpu;		/* in and out, or NULL */
 	unsigned int trapno;		/* vector of what ended it; 1: it was executed */
 	u64 err, cr2;
