@@ -197,6 +197,7 @@ TEST(hardware_breakpoint)
 	struct kt_vcpu *v = LONG(hw_bp);
 	struct kvm_debugregs d;
 
+	kt_need_traps();
 	need_entry_breakpoints();
 	hw_breakpoint(v, at(hw_bp, hb_target), 0x402, 0);
 	want_debug(v, EX_DB, at(hw_bp, hb_target));

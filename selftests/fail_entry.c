@@ -28,6 +28,7 @@ TEST(shutdown)
 	struct kt_vcpu *v = LONG(no_table);
 	struct kvm_sregs good = kt_sregs(v);
 
+	kt_need_shutdown();
 	kt_run(v, KVM_EXIT_SHUTDOWN);
 	check_eq(kt_events(v).exception.injected, 0);
 	/* Whatever the vCPU is now, it is set up anew and runs. */
@@ -44,6 +45,7 @@ TEST(shutdown_in_protected_mode)
 	struct kt_vcpu *v = kt_prot_vcpu();
 	struct kvm_sregs s = kt_sregs(v);
 
+	kt_need_shutdown();
 	kt_load(v->vm, task_fault);
 	s.idt.limit = 7;
 	need_ok(ioctl(v->fd, KVM_SET_SREGS, &s));
@@ -139,6 +141,7 @@ TEST(page_tables_outside_memory)
 	struct kvm_sregs s = kt_sregs(v);
 	uint32_t reason;
 
+	kt_need_shutdown();
 	if (kt_distro())
 		skip("the distribution's modules walk such tables for ever");
 	s.cr3 = 0x20000000;

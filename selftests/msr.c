@@ -510,6 +510,7 @@ TEST(machine_check_that_nobody_takes)
 	struct kt_vcpu *v = mce_vcpu(false);
 	struct kvm_x86_mce m = { .status = MCI_VAL | MCI_UC | MCI_EN, .mcg_status = MCG_MCIP, .bank = 1 };
 
+	kt_need_shutdown();
 	kt_load(v->vm, reader);
 	need_ok(ioctl(v->fd, KVM_X86_SET_MCE, &m));
 	kt_run(v, KVM_EXIT_SHUTDOWN);

@@ -63,8 +63,14 @@ void kt_pin(void);
  * list of breakpoints and would hit them in later guests.
  */
 void kt_disarm(struct kt_vcpu *v);
-/* Bochs as an AMD host: a trap (#DB) that ends a guest is raised once more in the host, which does not survive it. */
+/*
+ * Bochs 2.7 as an AMD host: a trap (#DB) that ends a guest is raised once more in the host, which does not survive it; #DB tells
+ * nothing in DR6; a guest's triple fault ends Bochs, and faults in the delivery of injected events count as one; alignment checks
+ * of one guest go on in the next.
+ */
+bool kt_host_bochs_svm(void);
 void kt_need_traps(void);
+void kt_need_shutdown(void);
 int kt_enable_cap(int fd, uint32_t cap, uint64_t arg0);
 struct kvm_vcpu_events kt_events(struct kt_vcpu *v);
 /* Offset of a label (GUEST64 text ending it with .globl) inside a guest's code, as guest address. */
