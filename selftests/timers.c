@@ -77,6 +77,7 @@ TEST(periodic)
 	check(kt_now_ns() - began >= (n - 1) * 5 * MS, "%lu in %lu us", n, (kt_now_ns() - began) / 1000);
 	kt_stop_well(t);
 	kt_lapic_write(v, 0x380, 0);		/* stopped */
+	kt_lapic_write(v, 0x220, 0);		/* and none is pending */
 	t = kt_start(v);
 	usleep(30000);
 	n = kt_counted(v->vm, 0x41);
