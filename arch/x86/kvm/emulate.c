@@ -45,7 +45,6 @@ int emulate_vcpu_init(struct x86_vcpu *v)
 	}
 	e->v = v;
 	e->ctx.ops = &kvm_emu_ops;
-	e->skip_page = ~0ull;
 	v->emu = e;
 	return 0;
 }

@@ -231,14 +231,13 @@ enum emu_result emulation_fetch(struct emu_ctx *ctx, u64 la, void *buf, unsigned
 
 	if (e->keep_code)
 		return fetch_kept(e, la, buf, len);
-	res = translate(e, la, 0, true, &gpa);
-	if (res)
-		return res;
-	if (len <= sizeof(wide) && offset_in_page(gpa) <= PAGE_SIZE - sizeof(wide) &&
-	    !vcpu_read_guest_16(&e->v->vcpu, GPA(gpa), wide)) {
+	if (len <= sizeof(wide) && ctx->cpl == get_cpl(e->v) && mmu_fetch(e->v, la, wide)) {
 		memcpy(buf, wide, len);
 		return EMU_DONE;
 	}
+	res = translate(e, la, 0, true, &gpa);
+	if (res)
+		return res;
 	/* Code outside of memory is no instruction that we could execute. */
 	if (vcpu_read_guest(&e->v->vcpu, GPA(gpa), buf, len))
 		return emu_unhandled(ctx, EMU_WHY_MACHINE);
@@ -246,8 +245,8 @@ enum emu_result emulation_fetch(struct emu_ctx *ctx, u64 la, void *buf, unsigned
 }
 
 /*
- * Atomic where memory can be: inside a cache line. Anything else (and devices) was read before and is written now; a bus lock
- * across two lines would stop the whole host.
+ * Atomic where memory can be: inside a cache line. Anything else (and devices) was read before and is written now; a
+ * bus lock across two lines would stop the whole host.
  */
 enum emu_result emulation_cmpxchg(struct emu_ctx *ctx, u64 la, const void *old, const void *new, unsigned int len,
 				  unsigned int acc)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel's machine round the emulator library (emulate/): what emulate.c, emulate_mem.c, emulate_ops.c, emulate_fpu.c,
- * skip.c and io.c share. One struct emulation a vCPU, made with it; only the vCPU thread uses it, in kvm->srcu.
+ * The kernel's machine round the emulator library (emulate/): what emulate.c, emulate_mem.c, emulate_ops.c,
+ * emulate_fpu.c, skip.c and io.c share. One struct emulation a vCPU, made with it; only the vCPU thread uses it, in
+ * kvm->srcu.
  */
 #ifndef ARCH_X86_KVM_EMULATION_H
 #define ARCH_X86_KVM_EMULATION_H
@@ -67,10 +68,6 @@ struct emulation {
 	u16 code_len;
 	u64 code_la, code_gpa;
 
-	/* skip.c: where the code page of the last skipped instruction is. */
-	u64 skip_cr3, skip_page;
-	u8 skip_cpl;
-	struct gpa_cache skip_cache;
 	struct mmio_move move;
 
 	struct emu_write write[EMU_WRITES];

@@ -359,6 +359,8 @@ static enum outcome exit_cr(struct x86_vcpu *v)
 	u8 cr8 = v->cr8;
 	enum outcome out;
 
+	if (!x->cr.clts && !x->cr.lmsw && !x->cr.gpr_known)
+		cr_operand_from_code(v);
 	if (x->cr.clts || x->cr.lmsw || x->cr.gpr_known)
 		out = cr_by_operand(v);
 	else

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * MMIO without the emulator: MOV and MOVZX between a general register (or an immediate) and one memory operand, in 64-bit
- * code. That is how drivers reach device registers.
+ * MMIO without the emulator: MOV and MOVZX between a general register (or an immediate) and one memory operand, in
+ * 64-bit code. That is how drivers reach device registers.
  *
  * The exit came from this access, so hardware has made every check that precedes it: segment, canonical form, paging,
- * alignment, breakpoints on the instruction. What is left is to find which register and how many bytes, from the instruction's
- * bytes, and the operand must be at the exit's offset in the page. Whatever is not plain (prefixes, single-stepping,
- * an operand across pages, memory below) is the emulator's.
+ * alignment, breakpoints on the instruction. What is left is to find which register and how many bytes, from the
+ * instruction's bytes, and the operand must be at the exit's offset in the page. Whatever is not plain (prefixes,
+ * single-stepping, an operand across pages, memory below) is the emulator's.
  *
  * vCPU thread, loaded, in kvm->srcu; may sleep.
  */
@@ -14,7 +14,6 @@
 
 #include <linux/kvm.h>
 #include <asm/processor-flags.h>
-#include <kvm/guest_mem.h>
 #include <kvm/x86/handlers.h>
 #include <kvm/x86/io.h>
 #include <kvm/x86/mmu.h>
@@ -133,18 +132,17 @@ static bool decode(struct x86_vcpu *v, const u8 *bytes, gpa_t gpa, struct mmio_m
 	return !((ea ^ gpa.v) & ~PAGE_MASK) && offset_in_page(gpa.v) + m->size <= PAGE_SIZE;
 }
 
-/* The bytes as hardware tells them, or from memory; then as if hardware had told them: the emulator may want them next. */
+/*
+ * The bytes as hardware tells them, or from memory; then as if hardware had told them: the emulator may want them
+ * next.
+ */
 static bool fetch(struct x86_vcpu *v)
 {
-	struct guest_fault f;
-	u64 rip = get_rip(v), bytes[2];
-	gpa_t code;
+	u64 bytes[2];
 
 	if (v->exit.insn_bytes_len >= EMU_MAX_INSN)
 		return true;
-	if (offset_in_page(rip) > PAGE_SIZE - sizeof(bytes) ||
-	    !mmu_translate(v, rip, ACC_X | (get_cpl(v) == 3 ? ACC_U : 0), &code, &f) ||
-	    vcpu_read_guest_16(&v->vcpu, code, bytes))
+	if (!mmu_fetch(v, get_rip(v), bytes))
 		return false;
 	memcpy(v->exit.insn_bytes, bytes, EMU_MAX_INSN);
 	v->exit.insn_bytes_len = EMU_MAX_INSN;

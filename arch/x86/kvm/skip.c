@@ -3,9 +3,7 @@
  * Moving RIP past the instruction of an exit.
  *
  * Hardware mostly says how long it was. Where it does not, the bytes say: exits are about a handful of instructions,
- * whose plain forms are recognised without decoding. The translation of the code page is kept from one skip to
- * the next, the bytes are read each time; they have to be the instruction that exited, without a prefix, to be
- * believed. Anything else takes the long way, a walk of the guest's tables and the decoder.
+ * whose plain forms are recognised without decoding. Anything else takes the decoder.
  *
  * vCPU thread, in kvm->srcu. This is on the path of most exits.
  */
@@ -101,36 +99,10 @@ static unsigned int all_bytes(struct x86_vcpu *v, u64 la, u8 *buf)
 	return n + more;
 }
 
-/* The kept translation, if it is of this page and address space. */
-static bool kept_bytes(struct x86_vcpu *v, struct emulation *e, u64 la, u8 *buf)
-{
-	unsigned int off = offset_in_page(la);
-
-	if ((la & PAGE_MASK) != e->skip_page || off > PAGE_SIZE - 4 || e->skip_cpl != get_cpl(v) ||
-	    e->skip_cr3 != get_cr3(v))
-		return false;
-	return !gpa_cache_read(v->vcpu.kvm, &e->skip_cache, buf, off, 4);
-}
-
-static void keep(struct x86_vcpu *v, struct emulation *e, u64 la)
-{
-	gpa_t gpa;
-
-	e->skip_page = ~0ull;
-	if (arch_vcpu_as(&v->vcpu) || !translate_code(v, la & PAGE_MASK, &gpa))
-		return;
-	if (gpa_cache_init(v->vcpu.kvm, &e->skip_cache, gpa, PAGE_SIZE))
-		return;
-	e->skip_page = la & PAGE_MASK;
-	e->skip_cr3 = get_cr3(v);
-	e->skip_cpl = get_cpl(v);
-}
-
 /* Length by decoding; 0: the instruction cannot be read any more. */
 static unsigned int decoded_length(struct x86_vcpu *v, u64 rip, enum emu_mode mode)
 {
-	u64 la = linear_rip(v, rip, mode);
-	struct emulation *e = v->emu;
+	u64 la = linear_rip(v, rip, mode), code[2];
 	u8 buf[EMU_MAX_INSN] = {};
 	unsigned int n, len, amd = v->cap.amd ? EMU_MODE_AMD : 0;
 
@@ -140,22 +112,47 @@ static unsigned int decoded_length(struct x86_vcpu *v, u64 rip, enum emu_mode mo
 		if (len)
 			return len;
 	}
-	if (kept_bytes(v, e, la, buf)) {
-		len = plain_length(v->exit.kind, buf, mode == EMU_LONG64);
-		if (likely(len))
-			return len;
+	if (likely(mmu_fetch(v, la, code))) {
+		len = plain_length(v->exit.kind, (const u8 *)code, mode == EMU_LONG64);
+		return likely(len) ? len : emu_insn_length((const u8 *)code, EMU_MAX_INSN, mode | amd);
 	}
 	n = all_bytes(v, la, buf);
-	keep(v, e, la);
 	return emu_insn_length(buf, n, mode | amd);
+}
+
+/*
+ * Hardware did not say which register a MOV to or from the control register of this exit has: its bytes do. Nothing
+ * changes if it is another instruction, and where privilege is in question.
+ */
+void cr_operand_from_code(struct x86_vcpu *v)
+{
+	struct vm_exit *x = &v->exit;
+	enum emu_mode mode = emulate_mode(v);
+	u64 code[2];
+	const u8 *b = (const u8 *)code;
+	u8 rex = 0;
+
+	if (get_cpl(v) || !mmu_fetch(v, linear_rip(v, get_rip(v), mode), code))
+		return;
+	if (mode == EMU_LONG64 && (b[0] & 0xf0) == 0x40)
+		rex = *b++;
+	if (b[0] != 0x0f || (b[1] & 0xfd) != 0x20 || x->cr.write != !!(b[1] & 2) ||
+	    x->cr.nr != ((b[2] >> 3 & 7) | (rex & 4) << 1))
+		return;
+	x->cr.gpr = (b[2] & 7) | (rex & 1) << 3;
+	x->cr.gpr_known = true;
 }
 
 static enum outcome skip_by_decoding(struct x86_vcpu *v, u64 *next)
 {
 	struct emulation *e = v->emu;
-	enum emu_mode mode = emulate_mode(v);
 	unsigned int len = e->skip_len;
-	u64 rip = get_rip(v);
+	enum emu_mode mode;
+	u64 rip;
+
+	state_need(v, G_RIP | G_RFLAGS | G_CR0 | G_EFER | G_CPL | G_SEG(SEG_CS));
+	mode = emulate_mode(v);
+	rip = get_rip(v);
 
 	if (!len)
 		len = decoded_length(v, rip, mode);

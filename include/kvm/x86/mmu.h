@@ -53,6 +53,8 @@ struct guest_fault {
  * or the access is a user one); sets A/D bits. false: *f is the #PF to raise. vCPU thread, in kvm->srcu.
  */
 bool mmu_translate(struct x86_vcpu *v, u64 gva, u32 acc, gpa_t *gpa, struct guest_fault *f);
+/* 16 bytes of code at la, as it would be fetched at the CPL. false: not in one page, or a fault, or no memory. */
+bool mmu_fetch(struct x86_vcpu *v, u64 la, u64 code[2]);
 /* KVM_TRANSLATE: without side effects. */
 bool mmu_peek(struct x86_vcpu *v, u64 gva, gpa_t *gpa, bool *writable, bool *user);
 /* PAE: reads the four PDPTEs CR3 points at into state; false: a reserved bit is set (#GP). */

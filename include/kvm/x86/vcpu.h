@@ -224,6 +224,7 @@ bool efer_ok(struct x86_vcpu *v, u64 efer);	/* may the guest write this value no
 
 /* The instruction of the last exit is done: RIP goes past it (decoding it if hardware did not say). */
 enum outcome skip_insn(struct x86_vcpu *v);
+void cr_operand_from_code(struct x86_vcpu *v);	/* skip.c: fills v->exit.cr from the instruction, if it is a MOV */
 
 /* msr.c; OUT_FAULT: the caller raises #GP (nothing is queued). */
 enum msr_result { MSR_OK, MSR_FAULT, MSR_UNKNOWN, MSR_FILTERED };

@@ -372,6 +372,11 @@ int vcpu_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, size_t len)
 	return 0;
 }
 
+int vcpu_read_guest_16(struct kvm_vcpu *vcpu, gpa_t gpa, u64 data[2])
+{
+	return vcpu_read_guest(vcpu, gpa, data, 16);
+}
+
 int vcpu_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void *old, const void *new, bool *done)
 {
 	struct memslot *s = vcpu_slot(vcpu, gfn_of(gpa));

@@ -55,11 +55,18 @@ static void paging_refresh(struct x86_vcpu *v)
 		.amd = v->cap.amd,
 	};
 
+	struct guest_paging old = v->mmu->paging;
 	unsigned int i;
+	bool same;
 
 	paging_setup(&v->mmu->paging, &r);
+	/* Fetches do not know what the guest switches most: write protection (and SMAP). */
+	old.wp = v->mmu->paging.wp;
+	old.smap = v->mmu->paging.smap;
+	same = !memcmp(&old, &v->mmu->paging, sizeof(old));
 	for (i = 0; i < WALK_MEMOS; i++)
-		v->mmu->memo[i].page = ~0ull;
+		if (!same || !(v->mmu->memo[i].acc & ACC_X))
+			v->mmu->memo[i].page = ~0ull;
 	v->mmu->paging_valid = true;
 }
 
@@ -175,29 +182,52 @@ static struct walk_memo *memo_of(struct x86_vcpu *v, u64 va, u32 acc)
 	return &v->mmu->memo[((va >> PAGE_SHIFT) ^ acc) % WALK_MEMOS];
 }
 
-/* Reads the entries as a walk would, which is all that a walk depends on besides what is compared here. */
-static bool memo_holds(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32 acc)
+/* Is it about this access, and has nothing changed that a walk depends on besides the entries? */
+static bool memo_fits(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32 acc)
 {
 	int as = arch_vcpu_as(&v->vcpu);
-	unsigned int i;
-	u64 val;
 
-	if (m->page != (va & PAGE_MASK) || m->acc != acc || m->cr3 != get_cr3(v) || m->as != as ||
-	    m->generation != READ_ONCE(kvm_slots(v->vcpu.kvm, as)->generation))
-		return false;
-	for (i = 0; i < m->n; i++)
-		if (get_user(val, (u64 __user *)m->at[i].v) || val != m->val[i])
-			return false;
-	return true;
+	return m->page == (va & PAGE_MASK) && m->acc == acc && m->cr3 == get_cr3(v) && m->as == as &&
+	       m->generation == READ_ONCE(kvm_slots(v->vcpu.kvm, as)->generation);
 }
 
 /*
- * The accessed and dirty bits are set, and EFLAGS.AC and PKRU have no say: those count for data of user pages only, where
- * SMAP or protection keys are on.
+ * Reads the entries as a walk would. code: 16 bytes of the page as well, at va. Slots lie in the VMM's half of the
+ * address space, so one check of where is enough for all.
+ */
+static bool memo_holds(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32 acc, u64 *code)
+{
+	const u64 __user *page;
+	unsigned int i;
+	u64 val;
+
+	if (!memo_fits(v, m, va, acc) || !user_access_begin(hva_ptr(m->at[0]), sizeof(u64)))
+		return false;
+	for (i = 0; i < m->n; i++) {
+		unsafe_get_user(val, (const u64 __user *)hva_ptr(m->at[i]), fail);
+		if (val != m->val[i])
+			goto fail;
+	}
+	if (code) {
+		page = hva_ptr(HVA(m->data.v + (va & ~PAGE_MASK)));
+		unsafe_get_user(code[0], page, fail);
+		unsafe_get_user(code[1], page + 1, fail);
+	}
+	user_access_end();
+	return true;
+fail:
+	user_access_end();
+	return false;
+}
+
+/*
+ * The accessed and dirty bits are set, and EFLAGS.AC and PKRU have no say: those count for data of user pages only,
+ * where SMAP or protection keys are on.
  */
 static void memo_keep(struct x86_vcpu *v, const struct guest_paging *p, const struct guest_walk *w, u32 acc)
 {
 	struct walk_memo *m = memo_of(v, w->va, acc);
+	struct memslot *slot;
 	unsigned int i;
 
 	m->page = ~0ull;
@@ -210,14 +240,15 @@ static void memo_keep(struct x86_vcpu *v, const struct guest_paging *p, const st
 	m->acc = acc;
 	m->n = w->n;
 	for (i = 0; i < w->n; i++) {
-		struct memslot *slot = vcpu_slot(&v->vcpu, GFN(w->e[i].gpa >> PAGE_SHIFT));
-
+		slot = vcpu_slot(&v->vcpu, GFN(w->e[i].gpa >> PAGE_SHIFT));
 		if (!slot)
 			return;
 		m->at[i] = HVA(slot_hva(slot, GFN(w->e[i].gpa >> PAGE_SHIFT)).v + (w->e[i].gpa & ~PAGE_MASK & ~7ul));
 		m->val[i] = w->e[i].val;
 	}
 	m->gpa = w->gpa & PAGE_MASK;
+	slot = vcpu_slot(&v->vcpu, GFN(w->gpa >> PAGE_SHIFT));
+	m->data = HVA(slot ? slot_hva(slot, GFN(w->gpa >> PAGE_SHIFT)).v : 0);
 	m->page = w->va & PAGE_MASK;
 }
 
@@ -228,7 +259,7 @@ bool mmu_translate(struct x86_vcpu *v, u64 gva, u32 acc, gpa_t *gpa, struct gues
 	unsigned int tries;
 	struct guest_walk w;
 
-	if (memo_holds(v, m, gva, acc)) {
+	if (memo_holds(v, m, gva, acc, NULL)) {
 		*gpa = GPA(m->gpa | (gva & ~PAGE_MASK));
 		return true;
 	}
@@ -259,6 +290,21 @@ bool mmu_translate(struct x86_vcpu *v, u64 gva, u32 acc, gpa_t *gpa, struct gues
 	}
 	*gpa = GPA(w.gpa);
 	return true;
+}
+
+bool mmu_fetch(struct x86_vcpu *v, u64 la, u64 code[2])
+{
+	const struct guest_paging *p = guest_paging_now(v);
+	u32 acc = ACC_X | (get_cpl(v) == 3 ? ACC_U : 0);
+	const struct walk_memo *m = memo_of(v, la, acc);
+	struct guest_fault f;
+	gpa_t gpa;
+
+	if ((la & ~PAGE_MASK) > PAGE_SIZE - 2 * sizeof(*code))
+		return false;
+	if (p->levels && m->data.v && memo_holds(v, m, la, acc, code))
+		return true;
+	return mmu_translate(v, la, acc, &gpa, &f) && !vcpu_read_guest_16(&v->vcpu, gpa, code);
 }
 
 bool mmu_peek(struct x86_vcpu *v, u64 gva, gpa_t *gpa, bool *writable, bool *user)

@@ -25,8 +25,8 @@ struct mmio_hint {
 #define MMIO_HINTS	8
 
 /*
- * A walk of the guest's tables that succeeded: guest_walk.c. While CR3, the mode and the slots are the same and each entry on
- * the way still has the value it had, another walk would end where this one did.
+ * A walk of the guest's tables that succeeded: guest_walk.c. While CR3, the mode and the slots are the same and each
+ * entry on the way still has the value it had, another walk would end where this one did.
  */
 struct walk_memo {
 	u64 page;			/* linear; ~0: empty */
@@ -36,6 +36,7 @@ struct walk_memo {
 	u8 as, n;
 	hva_t at[GP_MAX_LEVELS];
 	u64 val[GP_MAX_LEVELS];
+	hva_t data;			/* of the page; 0: it is in no slot */
 };
 
 #define WALK_MEMOS	4

@@ -25,7 +25,7 @@ static const u8 kinds[] = {
 	[SVM_EXIT_SMI]		= EXIT_HANDLED,		/* the host's */
 	[SVM_EXIT_INIT]		= EXIT_INIT_SIPI,
 	[SVM_EXIT_VINTR]	= EXIT_IRQ_WINDOW,
-	[SVM_EXIT_CR0_SEL_WRITE] = EXIT_EMULATE,	/* MOV to CR0 or LMSW */
+	[SVM_EXIT_CR0_SEL_WRITE] = EXIT_CR,
 	[SVM_EXIT_IDTR_READ ... SVM_EXIT_TR_WRITE] = EXIT_DESC_TABLE,
 	[SVM_EXIT_RDTSC]	= EXIT_RDTSC,
 	[SVM_EXIT_RDPMC]	= EXIT_RDPMC,
@@ -58,7 +58,8 @@ static const u8 kinds[] = {
 };
 
 /* #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX push an error code. */
-#define HAS_ERROR	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17) | BIT(21) | BIT(29) | BIT(30))
+#define HAS_ERROR	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17) | BIT(21) | BIT(29) | \
+			 BIT(30))
 
 static void exception(const struct svm_vcpu *svm, struct vm_exit *x)
 {
@@ -73,7 +74,8 @@ static void exception(const struct svm_vcpu *svm, struct vm_exit *x)
 		break;
 	case X86_TRAP_DB:
 		/* DR6 in the VMCB is up to date; the core adds these bits to it, which changes nothing. */
-		x->addr = (b->dr6 ^ DR6_RESERVED) & (DR_TRAP_BITS | DR_STEP | DR_SWITCH | DR_BUS_LOCK | BIT(13) | BIT(16));
+		x->addr = (b->dr6 ^ DR6_RESERVED) &
+			  (DR_TRAP_BITS | DR_STEP | DR_SWITCH | DR_BUS_LOCK | BIT(13) | BIT(16));
 		break;
 	case X86_TRAP_BP:
 	case X86_TRAP_OF:
@@ -113,16 +115,16 @@ static void port(struct vm_exit *x)
 	x->io.asize = (info >> 7 & 7) << 1;
 }
 
+/* CLTS, LMSW, SMSW come here as well; for the selective intercept of CR0 nothing promises an operand. */
 static void control_register(struct vm_exit *x)
 {
-	x->cr.nr = x->hw_reason & 0xf;
-	x->cr.write = x->hw_reason & 0x10;
+	bool selective = x->hw_reason == SVM_EXIT_CR0_SEL_WRITE;
+
+	x->cr.nr = selective ? 0 : x->hw_reason & 0xf;
+	x->cr.write = selective || (x->hw_reason & 0x10);
 	x->cr.clts = x->cr.lmsw = false;
 	x->cr.gpr = x->info1 & 0xf;
-	x->cr.gpr_known = svm_features.decode_assists && (x->info1 & INFO1_MOV_CR);
-	/* CLTS, LMSW, SMSW come here as well. */
-	if (x->cr.nr == 0 && !x->cr.gpr_known)
-		x->kind = EXIT_EMULATE;
+	x->cr.gpr_known = !selective && svm_features.decode_assists && (x->info1 & INFO1_MOV_CR);
 }
 
 static void debug_register(struct vm_exit *x)

@@ -105,26 +105,60 @@ static void fetch_rare(struct x86_vcpu *v, u32 groups)
 }
 
 /* CR4, EFER, PAT and DEBUGCTL are never fetched: the guest changes them by exits only. PDPTEs are the MMU's to read. */
+#define COMMON	(G_RSP | G_RFLAGS | G_CPL | G_SHADOW | G_CR0 | G_CR3 | G_CR2)
+#define FOR_SKIP	(G_RFLAGS | G_SHADOW)	/* an exit that is only skipped needs no more than these */
+
+static void fetch_rflags(struct svm_vcpu *svm, struct x86_state *st)
+{
+	st->rflags = svm->vmcb->rflags;
+	if (unlikely(svm->nmi & NMI_STEP) && !(svm->nmi & NMI_STEP_TF))
+		st->rflags &= ~(u64)X86_EFLAGS_TF;
+}
+
+/* Which kind of shadow it is, hardware does not tell. */
+static u8 shadow_of(const struct vmcb *b)
+{
+	return b->int_state & INT_SHADOW ? SHADOW_STI | SHADOW_MOV_SS : 0;
+}
+
+/* Nothing of it is here yet: to copy all at once costs less than to find out who wants what, time after time. */
+static void fetch_common(struct svm_vcpu *svm, struct x86_state *st)
+{
+	const struct vmcb *b = svm->vmcb;
+
+	if (!(st->valid & G_RIP))
+		st->rip = b->rip;
+	st->gpr[RSP] = b->rsp;
+	fetch_rflags(svm, st);
+	st->cpl = b->cpl;
+	st->intr_shadow = shadow_of(b);
+	st->cr0 = b->cr0 | svm->guest_cr0;
+	st->cr3 = b->cr3;
+	st->cr2 = b->cr2;
+	st->valid |= COMMON | G_RIP;
+}
+
 void svm_fetch(struct x86_vcpu *v, u32 groups)
 {
 	struct svm_vcpu *svm = to_svm(v);
 	struct vmcb *b = svm->vmcb;
 	struct x86_state *st = &v->state;
 
+	if (groups & COMMON & ~FOR_SKIP && !(st->valid & COMMON)) {
+		fetch_common(svm, st);
+		groups &= ~(u32)(COMMON | G_RIP);
+	}
 	st->valid |= groups;
 	if (groups & G_RIP)
 		st->rip = b->rip;
 	if (groups & G_RSP)
 		st->gpr[RSP] = b->rsp;
-	if (groups & G_RFLAGS) {
-		st->rflags = b->rflags;
-		if (unlikely(svm->nmi & NMI_STEP) && !(svm->nmi & NMI_STEP_TF))
-			st->rflags &= ~(u64)X86_EFLAGS_TF;
-	}
+	if (groups & G_RFLAGS)
+		fetch_rflags(svm, st);
 	if (groups & G_CPL)
 		st->cpl = b->cpl;
-	if (groups & G_SHADOW)	/* which kind of shadow it is, hardware does not tell */
-		st->intr_shadow = b->int_state & INT_SHADOW ? SHADOW_STI | SHADOW_MOV_SS : 0;
+	if (groups & G_SHADOW)
+		st->intr_shadow = shadow_of(b);
 	if (groups & G_CR0)
 		st->cr0 = b->cr0 | svm->guest_cr0;
 	if (groups & G_CR3)
