@@ -80,9 +80,12 @@ enum entry_end vmx_enter(struct x86_vcpu *v)
 		update_debugctlmsr(vmx->host.debugctl);
 	if (unlikely(failed))
 		return entry_failed(vmx);
-	vmx->entry.flags |= ENTRY_LAUNCHED;
 	vmx->reason = vmcs_read(VM_EXIT_REASON);
-	return likely(!(vmx->reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) ? ENTRY_EXITED : ENTRY_FAILED;
+	/* Refused guest state leaves the VMCS as it was, launched or not (SDM 26.8). */
+	if (unlikely(vmx->reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		return ENTRY_FAILED;
+	vmx->entry.flags |= ENTRY_LAUNCHED;
+	return ENTRY_EXITED;
 }
 
 static noinline void exit_by_event(struct vmx_vcpu *vmx)
