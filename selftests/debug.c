@@ -14,6 +14,13 @@ static struct kt_vcpu *loaded(const uint8_t *code, const uint8_t *end)
 {
 	struct kt_vcpu *v = kt_long_vcpu(false);
 
+	/*
+	 * Once through the code's page: where Bochs, as an Intel host, exits for a page that is not mapped yet while TF is set, it
+	 * raises a trap before the instruction.
+	 */
+	kt_put(v->vm, KT_CODE, "\xf4", 1);
+	kt_run(v, KVM_EXIT_HLT);
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2 });
 	kt_put(v->vm, KT_CODE, code, end - code);
 	return v;
 }
@@ -56,6 +63,12 @@ TEST(capability)
 
 /* --- single steps --- */
 
+static void need_exact_steps(void)
+{
+	if (kt_host_bochs())
+		skip("Bochs keeps the trap of a stepped instruction that exits for the next entry, whoever the hypervisor is");
+}
+
 LABEL(st_jump);
 LABEL(st_cpuid);
 GUEST64(steps, "nop; mov $5, %eax; jmp st_jump; ud2; .globl st_jump; st_jump: xor %eax, %eax; "
@@ -65,7 +78,7 @@ TEST(single_steps)
 	struct kt_vcpu *v = LONG(steps);
 	const uint64_t pc[] = { KT_CODE + 1, KT_CODE + 6, at(steps, st_jump), at(steps, st_cpuid), at(steps, st_cpuid) + 2 };
 
-	kt_need_traps();
+	need_exact_steps();
 	need_ok(guest_debug(v, STEP));
 	for (int i = 0; i < 5; i++) {
 		want_debug(v, EX_DB, pc[i]);
@@ -82,7 +95,7 @@ TEST(step_over_port_io)
 {
 	struct kt_vcpu *v = LONG(step_out);
 
-	kt_need_traps();
+	need_exact_steps();
 	need_ok(guest_debug(v, STEP));
 	want_debug(v, EX_DB, KT_CODE + 4);
 	kt_run(v, KVM_EXIT_IO);
@@ -99,7 +112,7 @@ TEST(step_over_mmio)
 {
 	struct kt_vcpu *v = LONG(step_mmio);
 
-	kt_need_traps();
+	need_exact_steps();
 	if (kt_distro())
 		skip("the distribution's modules step one instruction too far");
 	need_ok(guest_debug(v, STEP));
@@ -118,7 +131,7 @@ TEST(steps_leave_flags_alone)
 {
 	struct kt_vcpu *v = LONG(guest_tf);
 
-	kt_need_traps();
+	need_exact_steps();
 	need_ok(guest_debug(v, STEP));
 	want_debug(v, EX_DB, KT_CODE + 1);
 	need_ok(guest_debug(v, 0));
@@ -146,6 +159,11 @@ TEST(step_with_interrupts_blocked)
 	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = 0x50 };
 
 	kt_need_traps();
+	kt_put(v->vm, KT_CODE, "\xe6\x80", 2);			/* once through the page, as loaded() does */
+	kt_run(v, KVM_EXIT_IO);
+	v->run->immediate_exit = 1;
+	check_err(ioctl(v->fd, KVM_RUN, 0), EINTR);
+	v->run->immediate_exit = 0;
 	kt_load(v->vm, steps);
 	lapic_on(v);
 	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 0x202 });

@@ -128,9 +128,14 @@ bool kt_host_tcg(void)
 	return file_says("/proc/cpuinfo", "QEMU TCG");
 }
 
+bool kt_host_bochs(void)
+{
+	return file_says("/sys/class/dmi/id/bios_vendor", "Bochs");
+}
+
 bool kt_host_bochs_svm(void)
 {
-	return kt_host_amd() && file_says("/sys/class/dmi/id/bios_vendor", "Bochs");
+	return kt_host_amd() && kt_host_bochs();
 }
 
 void kt_need_shutdown(void)

@@ -68,6 +68,7 @@ void kt_disarm(struct kt_vcpu *v);
  * nothing in DR6; a guest's triple fault ends Bochs, and faults in the delivery of injected events count as one; alignment checks
  * of one guest go on in the next.
  */
+bool kt_host_bochs(void);
 bool kt_host_bochs_svm(void);
 void kt_need_traps(void);
 void kt_need_shutdown(void);
