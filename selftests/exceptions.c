@@ -335,6 +335,7 @@ TEST(alignment_check)
 GUEST64(intn, "int $0x80; hlt");
 TEST(software_interrupt)
 {
+	kt_need_events();
 	want_exception(LONG(intn), 0x80, NO_ERROR, KT_CODE + 2);
 }
 
@@ -342,6 +343,7 @@ TEST(software_interrupt_not_allowed)
 {
 	struct kt_vcpu *v = LONG(intn);
 
+	kt_need_events();
 	kt_user_mode(v);
 	want_exception(v, EX_GP, kt_gate_error(0x80, false), KT_CODE);
 }
@@ -351,6 +353,7 @@ TEST(software_interrupt_from_user_mode)
 	struct kt_vcpu *v = LONG(intn);
 	uint64_t rsp;
 
+	kt_need_events();
 	kt_user_mode(v);
 	kt_gate(v, 0x80, KT_TABLES + 0x5000 + 0x80 * 48, 3, 0);
 	want_exception(v, 0x80, NO_ERROR, KT_CODE + 2);
@@ -376,6 +379,7 @@ TEST(gate_not_present)
 {
 	struct kt_vcpu *v = LONG(intn);
 
+	kt_need_events();
 	v->vm->mem[KT_IDT + 0x80 * 16 + 5] = 0x0e;
 	want_exception(v, EX_NP, kt_gate_error(0x80, false), KT_CODE);
 }
@@ -484,6 +488,7 @@ TEST(real_mode_int_and_iret)
 	struct kt_vm *vm = kt_vm_new(1 << 20, false);
 	struct kt_vcpu *v = kt_vcpu_new(vm, 0, KT_REAL);
 
+	kt_need_events();
 	kt_load(vm, real_int);
 	check_eq(kt_run_to_out(v), 0x77);
 	check_eq(kt_regs(v).rsp & 0xffff, 0xff00);
@@ -518,6 +523,7 @@ static void nmi_masked_until_iret(bool irqchip)
 {
 	struct kt_vcpu *v = nmi_guest(irqchip);
 
+	kt_need_events();
 	check_eq(kt_run_to_out(v), 0x11);
 	need_ok(ioctl(v->fd, KVM_NMI, 0));
 	check_eq(kt_run_to_out(v), 0x22);
@@ -589,6 +595,7 @@ TEST(interrupt_window)
 /* Tests of shadows that need V_IRQ's, or that of an entry. */
 static void need_shadows(bool entry)
 {
+	kt_need_events();
 	if (kt_host_tcg() && (entry || kt_distro()))
 		skip("QEMU's emulation has no interrupt shadow for virtual interrupts and at VMRUN");
 }

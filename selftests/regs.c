@@ -66,8 +66,8 @@ static const struct sregs_case {
 	{ "CR0 bit 32", c_cr0_high, KT_LONG, true },
 	{ "CR4 reserved bit", c_cr4_reserved, KT_LONG },
 	{ "CR4 bit 63", c_cr4_high, KT_LONG },
-	{ "EFER reserved bit", c_efer_reserved, KT_LONG },
-	{ "EFER bit 63", c_efer_high, KT_LONG },
+	{ "EFER reserved bit", c_efer_reserved, KT_LONG, true },
+	{ "EFER bit 63", c_efer_high, KT_LONG, true },
 	{ "LME and PG without LMA", c_long_without_lma, KT_LONG },
 	{ "LME and PG without PAE", c_long_without_pae, KT_LONG },
 	{ "LMA without LME", c_lma_without_lme, KT_LONG },
@@ -215,6 +215,8 @@ TEST(fpu_state)
 	struct kt_vcpu *v = kt_long_vcpu(false);
 	struct kvm_fpu f = { .fcw = 0x27f, .mxcsr = 0x1fa0, .fsw = 7 << 11, .ftwx = 0x80 }, back;
 
+	if (kt_distro())
+		skip("these modules lose what KVM_SET_FPU set before the first run");
 	kt_load(v->vm, fpu);
 	for (int i = 0; i < 16; i++) {
 		f.xmm[3][i] = 0x30 + i;
@@ -477,7 +479,8 @@ TEST(event_payload)
 	check_eq(e.exception_payload, 0xabcdef000);
 	check_eq(kt_sregs(v).cr2, 0);				/* not delivered yet */
 	want_exception(v, EX_PF, 6, KT_CODE);
-	check_eq(kt_sregs(v).cr2, 0xabcdef000);
+	if (!kt_host_bochs_svm())				/* whose VMRUN does not load it */
+		check_eq(kt_sregs(v).cr2, 0xabcdef000);
 }
 
 TEST(event_triple_fault)
@@ -636,7 +639,8 @@ TEST(sync_regs)
 	kt_run_to_out(v);
 	check_eq(v->run->kvm_dirty_regs, 0);
 	check_eq(s->regs.rbx, 0x1001);
-	check_eq(kt_sregs(v).cr2, 0x4321);
+	if (!kt_host_bochs_svm())
+		check_eq(kt_sregs(v).cr2, 0x4321);
 	/* Not asked for: left alone. */
 	v->run->kvm_valid_regs = 0;
 	s->regs.rbx = 0xaaaa;
@@ -701,6 +705,7 @@ TEST(unknown_ioctl_and_bad_pointers)
 		C(KVM_ENABLE_CAP), C(KVM_SET_VAPIC_ADDR),
 	};
 	struct kvm_regs before = kt_regs(v), after;
+	int unknown = kt_distro() ? EINVAL : ENOTTY;
 
 	for (unsigned int i = 0; i < sizeof(out) / sizeof(out[0]); i++) {
 		errno = 0;
@@ -709,10 +714,10 @@ TEST(unknown_ioctl_and_bad_pointers)
 	after = kt_regs(v);
 	check(!memcmp(&before, &after, sizeof(after)), "a failed call changed registers");
 	errno = 0;
-	check_err(ioctl(v->fd, _IO(KVMIO, 0xfe), 0), ENOTTY);
-	check_err(ioctl(v->fd, KVM_CREATE_VCPU, 5), ENOTTY);
-	check_err(ioctl(v->fd, KVM_GET_API_VERSION, 0), ENOTTY);
-	check_err(ioctl(v->fd, _IOR(KVMIO, 0x81, char[7]), &before), ENOTTY);
+	check_err(ioctl(v->fd, _IO(KVMIO, 0xfe), 0), unknown);
+	check_err(ioctl(v->fd, KVM_CREATE_VCPU, 5), unknown);
+	check_err(ioctl(v->fd, KVM_GET_API_VERSION, 0), unknown);
+	check_err(ioctl(v->fd, _IOR(KVMIO, 0x81, char[7]), &before), unknown);
 }
 
 KT_CPU_MAIN

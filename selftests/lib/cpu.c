@@ -144,6 +144,12 @@ void kt_need_shutdown(void)
 		skip("Bochs ends at a triple fault of an SVM guest");
 }
 
+void kt_need_events(void)
+{
+	if (kt_host_bochs_svm())
+		skip("Bochs gets INT n, NMIs and shadows of SVM guests wrong");
+}
+
 void kt_need_traps(void)
 {
 	if (kt_host_bochs_svm())

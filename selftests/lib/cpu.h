@@ -64,14 +64,15 @@ void kt_pin(void);
  */
 void kt_disarm(struct kt_vcpu *v);
 /*
- * Bochs 2.7 as an AMD host: a trap (#DB) that ends a guest is raised once more in the host, which does not survive it; #DB tells
- * nothing in DR6; a guest's triple fault ends Bochs, and faults in the delivery of injected events count as one; alignment checks
- * of one guest go on in the next.
+ * Bochs 2.7 as an AMD host, whoever the hypervisor is: a trap (#DB) that ends a guest is raised once more in the host, which does
+ * not survive it; #DB tells nothing in DR6; a guest's triple fault ends Bochs, and faults in the delivery of injected events count
+ * as one; alignment checks of one guest go on in the next; INT n faults; VMRUN loads neither CR2 nor an interrupt shadow.
  */
 bool kt_host_bochs(void);
 bool kt_host_bochs_svm(void);
 void kt_need_traps(void);
 void kt_need_shutdown(void);
+void kt_need_events(void);
 int kt_enable_cap(int fd, uint32_t cap, uint64_t arg0);
 struct kvm_vcpu_events kt_events(struct kt_vcpu *v);
 /* Offset of a label (GUEST64 text ending it with .globl) inside a guest's code, as guest address. */
