@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * CPUID: what is supported, what user space sets and reads back, what the guest sees, and which features open which control bits.
- * Expected values: SDM vol. 2, CPUID; APM vol. 3, appendix E.
+ * CPUID: what is supported, what user space sets and reads back, what the guest sees, and which features open which
+ * control bits. Expected values: SDM vol. 2, CPUID; APM vol. 3, appendix E.
  */
 #include <cpuid.h>
 #include "lib/cpu.h"
@@ -53,7 +53,8 @@ static void check_sizes(int kvm, unsigned long cmd)
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < i; j++)
 			check(all->entries[i].function != all->entries[j].function ||
-			      all->entries[i].index != all->entries[j].index, "leaf %x.%x twice", all->entries[i].function,
+			      all->entries[i].index != all->entries[j].index, "leaf %x.%x twice",
+				all->entries[i].function,
 			      all->entries[i].index);
 }
 
@@ -72,7 +73,8 @@ TEST(emulated_sizes)
 }
 
 static const struct { uint32_t leaf, sub; int reg; uint32_t extra; } words[] = {
-	{ 1, 0, 2, 1u << 21 | 1u << 24 | 1u << 31 | 1u << 22 },	/* ECX; x2APIC, deadline, hypervisor, MOVBE are made here */
+	{ 1, 0, 2, 1u << 21 | 1u << 24 | 1u << 31 |
+		1u << 22 },	/* ECX; x2APIC, deadline, hypervisor, MOVBE are made here */
 	{ 1, 0, 3, 0 },						/* EDX */
 	{ 7, 0, 1, 1u << 1 },					/* EBX; TSC_ADJUST */
 	{ 7, 0, 2, 1u << 2 | 1u << 22 },			/* ECX; UMIP, RDPID */
@@ -102,7 +104,8 @@ TEST(supported_contents)
 		__cpuid_count(words[i].leaf, words[i].sub, host[0], host[1], host[2], host[3]);
 		e = kt_cpuid_leaf(c, words[i].leaf, words[i].sub);
 		got = e ? (&e->eax)[words[i].reg] : 0;
-		check(!(got & ~host[words[i].reg] & ~words[i].extra), "leaf %x, register %d: %#x of %#x are not the host's",
+		check(!(got & ~host[words[i].reg] & ~words[i].extra), "leaf %x, register %d: %#x of %#x are not the "
+		      "host's",
 		      words[i].leaf, words[i].reg, got & ~host[words[i].reg], got);
 	}
 	e = kt_cpuid_leaf(c, 1, 0);
@@ -120,12 +123,16 @@ static struct kvm_cpuid2 *sample(void)
 {
 	struct kvm_cpuid2 *c = table(7);
 
-	c->entries[0] = (struct kvm_cpuid_entry2){ .function = 0, .eax = 7, .ebx = 0x756e6547, .ecx = 0x6c65746e, .edx = 0x49656e69 };
+	c->entries[0] = (struct kvm_cpuid_entry2){ .function = 0, .eax = 7, .ebx = 0x756e6547, .ecx = 0x6c65746e,
+		.edx = 0x49656e69 };
 	c->entries[1] = (struct kvm_cpuid_entry2){ .function = 1, .eax = 0x663, .edx = 0x078bfbff };
-	c->entries[2] = (struct kvm_cpuid_entry2){ .function = 4, .index = 0, .flags = 1, .eax = 0x121, .ebx = 0x1c0003f };
-	c->entries[3] = (struct kvm_cpuid_entry2){ .function = 4, .index = 1, .flags = 1, .eax = 0x122, .ebx = 0x1c0003e };
+	c->entries[2] = (struct kvm_cpuid_entry2){ .function = 4, .index = 0, .flags = 1, .eax = 0x121,
+		.ebx = 0x1c0003f };
+	c->entries[3] = (struct kvm_cpuid_entry2){ .function = 4, .index = 1, .flags = 1, .eax = 0x122,
+		.ebx = 0x1c0003e };
 	c->entries[4] = (struct kvm_cpuid_entry2){ .function = 7, .flags = 1, .ecx = 0, .edx = 0x40 };
-	c->entries[5] = (struct kvm_cpuid_entry2){ .function = 0x80000000, .eax = 0x80000001, .ebx = 0x11, .ecx = 0x22, .edx = 0x33 };
+	c->entries[5] = (struct kvm_cpuid_entry2){ .function = 0x80000000, .eax = 0x80000001, .ebx = 0x11, .ecx = 0x22,
+		.edx = 0x33 };
 	c->entries[6] = (struct kvm_cpuid_entry2){ .function = 0x80000001, .edx = 0x20100800 };
 	return c;
 }
@@ -149,7 +156,8 @@ TEST(set_and_get)
 		struct kvm_cpuid_entry2 *a = &c->entries[i], *b = &back->entries[i];
 
 		check(a->function == b->function && a->index == b->index && a->flags == b->flags && a->eax == b->eax &&
-		      a->ebx == b->ebx && a->ecx == b->ecx && a->edx == b->edx, "entry %d, leaf %x.%x", i, a->function, a->index);
+		      a->ebx == b->ebx && a->ecx == b->ecx && a->edx == b->edx, "entry %d, leaf %x.%x", i, a->function,
+			a->index);
 	}
 	small->nent = 6;
 	check_err(ioctl(v->fd, KVM_GET_CPUID2, small), E2BIG);
@@ -184,7 +192,8 @@ TEST(old_format)
 {
 	struct kt_vcpu *v = bare_vcpu();
 	struct { struct kvm_cpuid h; struct kvm_cpuid_entry e[2]; } old = { .h.nent = 2, .e = {
-		{ .function = 0, .eax = 1, .ebx = 5, .ecx = 6, .edx = 7 }, { .function = 1, .eax = 0x633, .edx = 0x3ff } } };
+		{ .function = 0, .eax = 1, .ebx = 5, .ecx = 6, .edx = 7 }, { .function = 1, .eax = 0x633,
+			.edx = 0x3ff } } };
 	struct kvm_cpuid2 *c;
 
 	need_ok(ioctl(v->fd, KVM_SET_CPUID, &old));
@@ -325,7 +334,8 @@ static void try_gate(const struct gate *g, struct kvm_cpuid2 *c, bool on)
 		kt_load(v->vm, set_efer);
 	else
 		kt_load(v->vm, set_cr4);
-	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = 0xc0000080, .rax = want });
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = 0xc0000080,
+		.rax = want });
 	if (on && g->cr4 != 1 << 12) {				/* LA57 may not be changed in long mode at all */
 		exit = kt_run_any(v);
 		check(exit == KVM_EXIT_HLT && kt_regs(v).rbx == want, "%s: exit %s, the register is %llx", g->name,
@@ -402,7 +412,8 @@ TEST(registers_follow)
 				(&e->eax)[t[i].reg] &= ~(1u << t[i].bit);
 			need_ok(ioctl(v->fd, KVM_SET_CPUID2, c));
 			kt_load(v->vm, rd);
-			kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = t[i].msr });
+			kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2,
+				.rcx = t[i].msr });
 			/* Without its feature TSC_ADJUST may still read as what user space keeps there. */
 			if (on || t[i].msr == 0x3b)
 				kt_run(v, KVM_EXIT_HLT);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Debugging a guest from user space (KVM_SET_GUEST_DEBUG), and the guest's own debug registers. What the guest's own traps look
- * like when they arrive is in exceptions.c. Expected values: SDM vol. 3, chapter 17; APM vol. 2, chapter 13.
+ * Debugging a guest from user space (KVM_SET_GUEST_DEBUG), and the guest's own debug registers. What the guest's own
+ * traps look like when they arrive is in exceptions.c. Expected values: SDM vol. 3, chapter 17; APM vol. 2, chapter 13.
  */
 #include "lib/cpu.h"
 
@@ -15,8 +15,8 @@ static struct kt_vcpu *loaded(const uint8_t *code, const uint8_t *end)
 	struct kt_vcpu *v = kt_long_vcpu(false);
 
 	/*
-	 * Once through the code's page: where Bochs, as an Intel host, exits for a page that is not mapped yet while TF is set, it
-	 * raises a trap before the instruction.
+	 * Once through the code's page: where Bochs, as an Intel host, exits for a page that is not mapped yet while TF
+	 * is set, it raises a trap before the instruction.
 	 */
 	kt_put(v->vm, KT_CODE, "\xf4", 1);
 	kt_run(v, KVM_EXIT_HLT);
@@ -66,7 +66,8 @@ TEST(capability)
 static void need_exact_steps(void)
 {
 	if (kt_host_bochs())
-		skip("Bochs keeps the trap of a stepped instruction that exits for the next entry, whoever the hypervisor is");
+		skip("Bochs keeps the trap of a stepped instruction that exits for the next entry, whoever the "
+		     "hypervisor is");
 }
 
 LABEL(st_jump);
@@ -76,7 +77,8 @@ GUEST64(steps, "nop; mov $5, %eax; jmp st_jump; ud2; .globl st_jump; st_jump: xo
 TEST(single_steps)
 {
 	struct kt_vcpu *v = LONG(steps);
-	const uint64_t pc[] = { KT_CODE + 1, KT_CODE + 6, at(steps, st_jump), at(steps, st_cpuid), at(steps, st_cpuid) + 2 };
+	const uint64_t pc[] = { KT_CODE + 1, KT_CODE + 6, at(steps, st_jump), at(steps, st_cpuid), at(steps,
+		st_cpuid) + 2 };
 
 	need_exact_steps();
 	need_ok(guest_debug(v, STEP));
@@ -208,7 +210,8 @@ TEST(software_breakpoint)
 }
 
 LABEL(hb_target);
-GUEST64(hw_bp, "mov $0x7777, %eax; mov %rax, %dr1; mov %dr7, %rbx; nop; .globl hb_target; hb_target: nop; mov %dr1, %rcx; "
+GUEST64(hw_bp, "mov $0x7777, %eax; mov %rax, %dr1; mov %dr7, %rbx; nop; .globl hb_target; hb_target: nop; mov %dr1, "
+	"%rcx; "
 	"mov %dr0, %rdx; mov %dr7, %rsi; hlt");
 TEST(hardware_breakpoint)
 {
@@ -251,7 +254,8 @@ TEST(hardware_watchpoint)
 }
 
 LABEL(fight_bp);
-GUEST64(fight, "mov $0x30200, %eax; mov %rax, %dr0; mov $0xd0402, %eax; mov %rax, %dr7; .globl fight_bp; fight_bp: nop; "
+GUEST64(fight, "mov $0x30200, %eax; mov %rax, %dr0; mov $0xd0402, %eax; mov %rax, %dr7; .globl fight_bp; fight_bp: "
+	"nop; "
 	"mov %dr7, %rbx; movl $1, 0x30200; hlt");
 TEST(host_breakpoints_go_before_the_guests)
 {

@@ -140,7 +140,8 @@ TEST(overflow)
 	want_exception(PROT(of), EX_OF, NO_ERROR, KT_CODE + 7);
 }
 
-GUEST32(br, "movl $5, 0x30000; movl $9, 0x30004; mov $7, %eax; bound %eax, 0x30000; mov $10, %eax; bound %eax, 0x30000; hlt");
+GUEST32(br, "movl $5, 0x30000; movl $9, 0x30004; mov $7, %eax; bound %eax, 0x30000; mov $10, %eax; bound %eax, "
+	"0x30000; hlt");
 TEST(bound_range)
 {
 	struct kt_vcpu *v = PROT(br);
@@ -481,7 +482,8 @@ TEST(real_mode_exception)
 	check_eq(kt_run_to_out(v) & 0x300, 0);			/* IF and TF are off */
 }
 
-GUEST16(real_int, "movw $0x200, 0x84; movw $0x1000, 0x86; int $0x21; mov $0x77, %al; mov $0x1000, %dx; out %al, (%dx); hlt; "
+GUEST16(real_int, "movw $0x200, 0x84; movw $0x1000, 0x86; int $0x21; mov $0x77, %al; mov $0x1000, %dx; out %al, (%dx); "
+	"hlt; "
 	".org real_int + 0x200; iret");
 TEST(real_mode_int_and_iret)
 {
@@ -555,7 +557,8 @@ TEST(nmi_masked_until_iret_irqchip)
 }
 
 LABEL(nmi_hlt_handler);
-GUEST64(nmi_hlt, "mov $0x1000, %dx; out %al, (%dx); hlt; mov $0x33, %eax; out %eax, (%dx); .globl nmi_hlt_handler; nmi_hlt_handler: iretq");
+GUEST64(nmi_hlt, "mov $0x1000, %dx; out %al, (%dx); hlt; mov $0x33, %eax; out %eax, (%dx); .globl nmi_hlt_handler; "
+	"nmi_hlt_handler: iretq");
 TEST(nmi_ends_a_halt)
 {
 	struct kt_vcpu *v = loaded(kt_long_vcpu(true), nmi_hlt, nmi_hlt_end);

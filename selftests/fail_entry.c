@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ends of KVM_RUN that are no device's business: shutdown, what cannot be interpreted, states that hardware refuses, code where no
- * memory is; and instructions that ask the hypervisor: HLT, PAUSE, hypercalls, those of virtualisation itself.
+ * Ends of KVM_RUN that are no device's business: shutdown, what cannot be interpreted, states that hardware refuses,
+ * code where no memory is; and instructions that ask the hypervisor: HLT, PAUSE, hypercalls, those of virtualisation
+ * itself.
  */
 #include "lib/cpu.h"
 
@@ -100,7 +101,8 @@ TEST(exit_on_emulation_failure)
 	check_eq(r->emulation_failure.suberror, KVM_INTERNAL_ERROR_EMULATION);
 	need(r->emulation_failure.ndata >= 3, "%u words", r->emulation_failure.ndata);
 	check_eq(r->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, 1);
-	check(r->emulation_failure.insn_size >= sizeof(fnsave_bytes) && r->emulation_failure.insn_size <= 15, "%u bytes",
+	check(r->emulation_failure.insn_size >= sizeof(fnsave_bytes) && r->emulation_failure.insn_size <= 15, "%u "
+	      "bytes",
 	      r->emulation_failure.insn_size);
 	check(!memcmp(r->emulation_failure.insn_bytes, fnsave_bytes, sizeof(fnsave_bytes)), "other bytes");
 	check_eq(kt_regs(v).rip, at(fnsave, fnsave_insn));

@@ -32,7 +32,8 @@ TEST(in_long_mode)
 	check_eq(kt_guest_u64(vm, KT_DATA), 0xcafebabe);	/* a 32-bit IN clears the upper half */
 }
 
-GUEST64(mmio, "mov $0x20000000, %rbx; mov $0x1122334455667788, %rax; mov %rax, (%rbx); mov 8(%rbx), %ecx; mov %rcx, 0x30000; hlt");
+GUEST64(mmio, "mov $0x20000000, %rbx; mov $0x1122334455667788, %rax; mov %rax, (%rbx); mov 8(%rbx), %ecx; mov %rcx, "
+	"0x30000; hlt");
 TEST(mmio_read_write)
 {
 	struct kt_vm *vm = kt_vm_new(1 << 20, false);
@@ -438,7 +439,8 @@ TEST(sse_moves)
 	check_eq(log.writes, 6);
 	check(!memcmp(v->vm->mem + KT_DATA, log.source + 1, 16), "movdqu load");
 	check(!memcmp(v->vm->mem + KT_DATA + 16, log.source + 16, 32), "movups, movaps load");
-	check(!memcmp(log.written + 65, log.source + 1, 15) && !memcmp(log.written + 80, log.source + 16, 32), "stores");
+	check(!memcmp(log.written + 65, log.source + 1, 15) && !memcmp(log.written + 80, log.source + 16, 32),
+	      "stores");
 }
 
 GUEST64(sse_unaligned, "movl $0x20000001, %ebx; movaps (%rbx), %xmm1; hlt");
@@ -453,7 +455,8 @@ TEST(movaps_to_a_device_wants_alignment)
 }
 
 GUEST64(movs, "mov $0x20000100, %esi; mov $0x30003, %edi; mov $11, %ecx; cld; rep movsb; "
-	"mov $0x30000, %esi; mov $0x20000200, %edi; mov $3, %ecx; rep movsq; mov $0x20000300, %edi; mov $0x41424344, %eax; "
+	"mov $0x30000, %esi; mov $0x20000200, %edi; mov $3, %ecx; rep movsq; mov $0x20000300, %edi; mov $0x41424344, "
+		"%eax; "
 	"mov $2, %ecx; rep stosl; mov $0x20000400, %esi; lodsb; hlt");
 TEST(string_moves)
 {
@@ -471,7 +474,8 @@ TEST(string_moves)
 	check_eq(kt_regs(v).rcx, 0);
 }
 
-GUEST64(extend, "movl $0x20000080, %ebx; movzbl (%rbx), %ecx; mov %rcx, 0x30000; movsbq (%rbx), %rcx; mov %rcx, 0x30008; "
+GUEST64(extend, "movl $0x20000080, %ebx; movzbl (%rbx), %ecx; mov %rcx, 0x30000; movsbq (%rbx), %rcx; mov %rcx, "
+	"0x30008; "
 	"movswl (%rbx), %ecx; mov %rcx, 0x30010; movslq 16(%rbx), %rcx; mov %rcx, 0x30018; "
 	"cmpb $0x80, (%rbx); sete 0x30020; testl $1, 1(%rbx); setnz 0x30021; movb $1, %ah; mov %ah, 3(%rbx); hlt");
 TEST(widths_and_extensions)
@@ -491,7 +495,8 @@ TEST(widths_and_extensions)
 	check_eq(log.written[0x83], 1);
 }
 
-GUEST64(stack, "mov $0x20000100, %esp; push $0x77; pop %rax; pushf; mov $0x20000, %esp; push 0x20000008; pop 0x20000018; hlt");
+GUEST64(stack, "mov $0x20000100, %esp; push $0x77; pop %rax; pushf; mov $0x20000, %esp; push 0x20000008; pop "
+	"0x20000018; hlt");
 TEST(stack_on_a_device)
 {
 	struct kt_vcpu *v = kt_long_vcpu(false);
@@ -541,7 +546,8 @@ TEST(mmio_in_real_mode)
 	check_eq(kt_regs(v).rbx & 0xffff, 0x0706);
 }
 
-GUEST64(lapic, "mov 0xfee00030, %eax; mov %eax, %ebx; mov $0x1000, %dx; out %eax, (%dx); mov 0xfec00010, %eax; out %eax, (%dx)");
+GUEST64(lapic, "mov 0xfee00030, %eax; mov %eax, %ebx; mov $0x1000, %dx; out %eax, (%dx); mov 0xfec00010, %eax; out "
+	"%eax, (%dx)");
 TEST(kernel_devices_do_not_exit)
 {
 	struct kt_vcpu *v = kt_long_vcpu(true);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The processor's modes as a guest goes through them: real, protected of 16 and 32 bits, virtual-8086, compatibility and 64-bit;
- * paging of 32 bits and PAE; changes of privilege by gates and SYSCALL; task switches; control registers that do not go together.
- * Expected values: SDM vol. 3, chapters 2, 4, 5, 7, 9, 20; APM vol. 2, chapters 1, 3, 4, 12, 14.
+ * The processor's modes as a guest goes through them: real, protected of 16 and 32 bits, virtual-8086, compatibility
+ * and 64-bit; paging of 32 bits and PAE; changes of privilege by gates and SYSCALL; task switches; control registers
+ * that do not go together. Expected values: SDM vol. 3, chapters 2, 4, 5, 7, 9, 20; APM vol. 2, chapters 1, 3, 4, 12,
+ * 14.
  */
 #include "lib/cpu.h"
 
@@ -64,7 +65,8 @@ TEST(tour_of_the_modes)
 	struct kt_vcpu *v = real_vcpu();
 	static const struct { bool pe, pg, lma, l, db; uint16_t cs; } want[] = {
 		{ .cs = 0x1000 }, { true, .db = true, .cs = 0x18 }, { true, true, true, false, true, 0x18 },
-		{ true, true, true, true, false, 0x08 }, { true, .db = true, .cs = 0x18 }, { true, .cs = 0x30 }, { .cs = 0x1000 } };
+		{ true, true, true, true, false, 0x08 }, { true, .db = true, .cs = 0x18 }, { true, .cs = 0x30 },
+			{ .cs = 0x1000 } };
 
 	kt_load(v->vm, tour);
 	gdt(v, 0x30, 0x00009b010000ffff);		/* 16-bit code at KT_CODE */
@@ -76,7 +78,8 @@ TEST(tour_of_the_modes)
 		s = kt_sregs(v);
 		check(s.cs.selector == want[i].cs && (s.cr0 & 1) == want[i].pe && s.cr0 >> 31 == want[i].pg &&
 		      (s.efer >> 10 & 1) == want[i].lma && s.cs.l == want[i].l && s.cs.db == want[i].db,
-		      "stage %d: CS %x l %u d %u, CR0 %llx, EFER %llx", i + 1, s.cs.selector, s.cs.l, s.cs.db, s.cr0, s.efer);
+		      "stage %d: CS %x l %u d %u, CR0 %llx, EFER %llx", i + 1, s.cs.selector, s.cs.l, s.cs.db, s.cr0,
+			s.efer);
 		if (i == 3)
 			check_eq(kt_regs(v).r15, 0x123456789abcdef0);
 	}
@@ -84,8 +87,10 @@ TEST(tour_of_the_modes)
 	check_eq(kt_sregs(v).cs.base, 0x10000);
 }
 
-GUEST16(unreal, "cli; lgdtl %cs:(unreal_gdtr - unreal); mov %cr0, %eax; or $1, %al; mov %eax, %cr0; jmp 1f; 1: mov $0x10, %bx; "
-	"mov %bx, %fs; and $0xfe, %al; mov %eax, %cr0; jmp 1f; 1: mov $0x30000, %ebx; addr32 movl $0x5ca1ab1e, %fs:(%ebx)\n" SAY(1)
+GUEST16(unreal, "cli; lgdtl %cs:(unreal_gdtr - unreal); mov %cr0, %eax; or $1, %al; mov %eax, %cr0; jmp 1f; 1: mov "
+	"$0x10, %bx; "
+	"mov %bx, %fs; and $0xfe, %al; mov %eax, %cr0; jmp 1f; 1: mov $0x30000, %ebx; addr32 movl $0x5ca1ab1e, "
+		"%fs:(%ebx)\n" SAY(1)
 	"unreal_gdtr: .word 0x2f; .long 0x82000");
 TEST(limits_survive_into_real_mode)
 {
@@ -144,7 +149,8 @@ TEST(pae_paging)
 }
 
 GUEST32(pse, "mov %cr4, %eax; or $0x10, %eax; mov %eax, %cr4; mov $0x8c000, %eax; mov %eax, %cr3; mov %cr0, %eax; "
-	"or $0x80000000, %eax; mov %eax, %cr0; mov 0x830010, %ebx; movl $0x88, 0xc00014\n" SAY(1) "mov 0x1000000, %eax; hlt");
+	"or $0x80000000, %eax; mov %eax, %cr0; mov 0x830010, %ebx; movl $0x88, 0xc00014\n" SAY(1) "mov 0x1000000, "
+		"%eax; hlt");
 TEST(two_level_paging)
 {
 	struct kt_vcpu *v = kt_prot_vcpu();
@@ -181,11 +187,13 @@ static void task_registers(struct kt_vcpu *v)
 	kt_guest_u32(v->vm, TASK_A + 8) = 0x10;
 	v->vm->mem[TASK_A + 0x66] = 104;
 	/* QEMU's emulation gives up when it needs a stack of a TSS that is marked busy, as it is on any processor. */
-	s.tr = (struct kvm_segment){ .base = TASK_A, .limit = 103, .selector = 0x30, .type = kt_host_tcg() ? 9 : 11, .present = 1 };
+	s.tr = (struct kvm_segment){ .base = TASK_A, .limit = 103, .selector = 0x30, .type = kt_host_tcg() ? 9 : 11,
+		.present = 1 };
 	need_ok(ioctl(v->fd, KVM_SET_SREGS, &s));
 }
 
-GUEST32(vm86, "pushl $0x4444; pushl $0x3333; pushl $0x2222; pushl $0x1111; pushl $0x5000; pushl $0x800; pushl $0x23002; "
+GUEST32(vm86, "pushl $0x4444; pushl $0x3333; pushl $0x2222; pushl $0x1111; pushl $0x5000; pushl $0x800; pushl "
+	"$0x23002; "
 	"pushl $0x1000; pushl $vm86_code - vm86; iretl; .code16; vm86_code: mov %ds, %ax; mov $0x5678, %bx; push %bx; "
 	"mov $0x3000, %cx; mov %cx, %es; mov %bx, %es:0x20; int $0x21; .code32");
 TEST(virtual_8086_mode)
@@ -222,9 +230,12 @@ TEST(virtual_8086_mode)
 
 LABEL(gate_code);
 LABEL(gate_back);
-GUEST32(gate, "pushl $0x1234; pushl $0x5678; lcall $0x50, $0; .globl gate_back; gate_back: hlt; .globl gate_code; gate_code: "
-	"mov (%esp), %eax; mov 4(%esp), %ebx; mov 8(%esp), %ecx; mov 12(%esp), %edx; mov 16(%esp), %esi; mov 20(%esp), %edi; "
-	"mov %eax, 0x30000; mov %ebx, 0x30004; mov %ecx, 0x30008; mov %edx, 0x3000c; mov %esi, 0x30010; mov %edi, 0x30014; "
+GUEST32(gate, "pushl $0x1234; pushl $0x5678; lcall $0x50, $0; .globl gate_back; gate_back: hlt; .globl gate_code; "
+	"gate_code: "
+	"mov (%esp), %eax; mov 4(%esp), %ebx; mov 8(%esp), %ecx; mov 12(%esp), %edx; mov 16(%esp), %esi; mov 20(%esp), "
+		"%edi; "
+	"mov %eax, 0x30000; mov %ebx, 0x30004; mov %ecx, 0x30008; mov %edx, 0x3000c; mov %esi, 0x30010; mov %edi, "
+		"0x30014; "
 	"mov %cs, 0x30018; lret $8");
 TEST(call_gate)
 {
@@ -256,7 +267,8 @@ TEST(call_gate)
 LABEL(sc_next);
 LABEL(sc_entry);
 GUEST64(sysc, "mov $0x10246, %r11d; syscall; .globl sc_next; sc_next: mov %rcx, %rsi; mov %cs, %ebx; hlt; "
-	".globl sc_entry; sc_entry: mov %rcx, %rax; mov %r11, %r9; mov %cs, %edi; mov %ss, %ebp; pushf; pop %r8; sysretq");
+	".globl sc_entry; sc_entry: mov %rcx, %rax; mov %r11, %r9; mov %cs, %edi; mov %ss, %ebp; pushf; pop %r8; "
+		"sysretq");
 TEST(syscall_and_sysret)
 {
 	struct kt_vcpu *v = kt_long_vcpu(false);
@@ -315,7 +327,8 @@ LABEL(task_next);
 LABEL(task_back);
 GUEST32(tasks, "ljmp $0x38, $0; .globl task_next; task_next:\n" SAY(3) "hlt; .globl task_b; task_b:\n" SAY(2)
 	"ljmp $0x30, $0; hlt");
-GUEST32(task_call, "lcall $0x40, $0; .globl task_back; task_back:\n" SAY(3) "hlt; .org task_call + 0x40\n" SAY(2) "iret; hlt");
+GUEST32(task_call, "lcall $0x40, $0; .globl task_back; task_back:\n" SAY(3) "hlt; .org task_call + "
+	"0x40\n" SAY(2) "iret; hlt");
 
 /* Task B at entry, behind 38 and the gate 40. */
 static struct kt_vcpu *two_tasks(uint32_t entry)
@@ -354,7 +367,8 @@ TEST(task_by_jump)
 	uint32_t *a = (uint32_t *)(v->vm->mem + TASK_A);
 
 	kt_load(v->vm, tasks);
-	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = 0xcccc, .rbp = 0xdddd });
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = 0xcccc,
+		.rbp = 0xdddd });
 	check_eq(kt_run_to_out(v), 2);
 	check_eq(kt_sregs(v).tr.selector, 0x38);
 	check_eq(kt_sregs(v).tr.base, TASK_B);
@@ -488,20 +502,24 @@ TEST(control_registers_refused)
 		if (kt_host_tcg() && c->tcg)
 			continue;
 		kt_put(v->vm, KT_CODE, c->code, 8);
-		kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rax = (old & ~c->clear) | c->set });
+		kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2,
+						   .rax = (old & ~c->clear) | c->set });
 		if (kt_run_any(v) != KVM_EXIT_IO) {
 			check(false, "%s: exit %s", c->name, kt_exit_name(v->run->exit_reason));
 			continue;
 		}
 		got = *(uint32_t *)((char *)v->run + v->run->io.data_offset);
-		check(got == 0x100 + EX_GP && kt_guest_u32(v->vm, KT_DATA - 8) == 0 && kt_guest_u64(v->vm, KT_DATA - 16) == KT_CODE,
+		check(got == 0x100 + EX_GP && kt_guest_u32(v->vm, KT_DATA - 8) == 0 &&
+		      kt_guest_u64(v->vm, KT_DATA - 16) == KT_CODE,
 		      "%s: OUT of %#x", c->name, got);
 		now = kt_sregs(v);
-		check(now.cr0 == s.cr0 && now.cr3 == s.cr3 && now.cr4 == s.cr4 && now.cr8 == s.cr8, "%s: changed", c->name);
+		check(now.cr0 == s.cr0 && now.cr3 == s.cr3 && now.cr4 == s.cr4 && now.cr8 == s.cr8, "%s: changed",
+		      c->name);
 	}
 }
 
-GUEST32(pg_no_pae, "mov $0xc0000080, %ecx; rdmsr; or $0x100, %eax; wrmsr; mov %cr0, %eax; or $0x80000000, %eax; mov %eax, %cr0; hlt");
+GUEST32(pg_no_pae, "mov $0xc0000080, %ecx; rdmsr; or $0x100, %eax; wrmsr; mov %cr0, %eax; or $0x80000000, %eax; mov "
+	"%eax, %cr0; hlt");
 TEST(long_mode_without_pae)
 {
 	struct kt_vcpu *v = kt_prot_vcpu();
@@ -545,9 +563,11 @@ TEST(extended_control_register)
 	need_ok(ioctl(v->fd, KVM_SET_SREGS, &s));
 	kt_load(v->vm, xset);
 	for (unsigned int i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = t[i].xcr, .rax = t[i].val,
+		kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = t[i].xcr,
+			.rax = t[i].val,
 						   .rdx = t[i].val >> 32 });
-		check((kt_run_any(v) == KVM_EXIT_HLT) == t[i].ok, "XCR%u = %#llx", t[i].xcr, (unsigned long long)t[i].val);
+		check((kt_run_any(v) == KVM_EXIT_HLT) == t[i].ok, "XCR%u = %#llx", t[i].xcr,
+		      (unsigned long long)t[i].val);
 		v->run->immediate_exit = 1;
 		check_err(ioctl(v->fd, KVM_RUN, 0), EINTR);
 		v->run->immediate_exit = 0;

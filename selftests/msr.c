@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Model-specific registers: the lists, KVM_GET_MSRS and KVM_SET_MSRS, what the guest reads, writes and is refused, filters and
- * accesses that user space answers. Expected values: SDM vol. 4; APM vol. 2, appendix A.
+ * Model-specific registers: the lists, KVM_GET_MSRS and KVM_SET_MSRS, what the guest reads, writes and is refused,
+ * filters and accesses that user space answers. Expected values: SDM vol. 4; APM vol. 2, appendix A.
  */
 #include "lib/cpu.h"
 
@@ -53,7 +53,8 @@ static void start(struct kt_vcpu *v, bool write, uint32_t msr, uint64_t val)
 		kt_load(v->vm, writer);
 	else
 		kt_load(v->vm, reader);
-	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = msr, .rax = (uint32_t)val,
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = msr,
+		.rax = (uint32_t)val,
 					   .rdx = val >> 32 });
 }
 
@@ -132,8 +133,10 @@ static bool listed(const struct kvm_msr_list *l, uint32_t msr)
 
 TEST(index_list)
 {
-	static const uint32_t want[] = { MSR_TSC, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT, MSR_STAR, MSR_LSTAR,
-		MSR_CSTAR, MSR_FMASK, MSR_KERNEL_GS, MSR_MISC_ENABLE, MSR_TSC_ADJUST, MSR_TSC_DEADLINE, MSR_MCG_STATUS, MSR_KVM_WALL,
+	static const uint32_t want[] = { MSR_TSC, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT,
+		MSR_STAR, MSR_LSTAR,
+		MSR_CSTAR, MSR_FMASK, MSR_KERNEL_GS, MSR_MISC_ENABLE, MSR_TSC_ADJUST, MSR_TSC_DEADLINE, MSR_MCG_STATUS,
+			MSR_KVM_WALL,
 		MSR_KVM_WALL + 1, 0x11, 0x12 };
 	struct kt_vcpu *v = kt_long_vcpu(true);
 	struct kvm_msr_list *l = list(v->vm->kvm, KVM_GET_MSR_INDEX_LIST);
@@ -173,7 +176,8 @@ TEST(feature_list)
 TEST(feature_get_stops)
 {
 	struct kt_vm *vm = kt_vm_new(0, false);
-	struct { struct kvm_msrs h; struct kvm_msr_entry e[2]; } m = { .h.nmsrs = 2, .e = { { MSR_NOWHERE }, { 0x8b } } };
+	struct { struct kvm_msrs h; struct kvm_msr_entry e[2]; } m = { .h.nmsrs = 2, .e = { { MSR_NOWHERE },
+		{ 0x8b } } };
 
 	check_eq(ioctl(vm->kvm, KVM_GET_MSRS, &m), 0);
 	m.e[0].index = 0x8b;
@@ -257,7 +261,8 @@ TEST(values)
 		      (unsigned long long)plain[i].a);
 		check(guest_read(v, msr, &val) && val == plain[i].a, "%#x: the guest reads %#llx, set was %#llx", msr,
 		      (unsigned long long)val, (unsigned long long)plain[i].a);
-		check(guest_write(v, msr, plain[i].b), "%#x: the guest cannot write %#llx", msr, (unsigned long long)plain[i].b);
+		check(guest_write(v, msr, plain[i].b), "%#x: the guest cannot write %#llx", msr,
+		      (unsigned long long)plain[i].b);
 		check(get(v, msr) == plain[i].b, "%#x: %#llx after the guest wrote %#llx", msr,
 		      (unsigned long long)get(v, msr), (unsigned long long)plain[i].b);
 	}
@@ -288,13 +293,15 @@ static void want_gp(struct kt_vcpu *v, bool write, uint32_t msr, uint64_t val, i
 
 	start(v, write, msr, val);
 	if (kt_run_any(v) != KVM_EXIT_IO || v->run->io.port != KT_PORT) {
-		kt_fail(__FILE__, line, "%s of %#x, %#llx: exit %s", write ? "write" : "read", msr, (unsigned long long)val,
+		kt_fail(__FILE__, line, "%s of %#x, %#llx: exit %s", write ? "write" : "read", msr,
+			(unsigned long long)val,
 			kt_exit_name(v->run->exit_reason));
 		return;
 	}
 	got = *(uint32_t *)((char *)v->run + v->run->io.data_offset);
 	if (got != 0x100 + EX_GP || kt_guest_u32(v->vm, KT_DATA - 8) || kt_guest_u64(v->vm, KT_DATA - 16) != KT_CODE)
-		kt_fail(__FILE__, line, "MSR %#x: OUT of %#x, error code %#x", msr, got, kt_guest_u32(v->vm, KT_DATA - 8));
+		kt_fail(__FILE__, line, "MSR %#x: OUT of %#x, error code %#x", msr, got, kt_guest_u32(v->vm,
+			KT_DATA - 8));
 	settle(v);
 }
 
@@ -382,10 +389,12 @@ TEST(tsc)
 	before = get(v, MSR_TSC);
 	check(guest_write(v, MSR_TSC_ADJUST, 1ull << 45));
 	val = get(v, MSR_TSC) - before - (1ull << 44);
-	check(val < 1ull << 36, "the guest's write of TSC_ADJUST moved the counter by %#llx more", (unsigned long long)val);
+	check(val < 1ull << 36, "the guest's write of TSC_ADJUST moved the counter by %#llx more",
+	      (unsigned long long)val);
 	check(guest_write(v, MSR_TSC, 0));
 	val = get(v, MSR_TSC_ADJUST);
-	check((1ull << 45) - val > 1ull << 44, "the guest's write of TSC left TSC_ADJUST at %#llx", (unsigned long long)val);
+	check((1ull << 45) - val > 1ull << 44, "the guest's write of TSC left TSC_ADJUST at %#llx",
+	      (unsigned long long)val);
 }
 
 TEST(tsc_deadline)
@@ -489,7 +498,8 @@ TEST(machine_check_setup)
 TEST(machine_check)
 {
 	struct kt_vcpu *v = mce_vcpu(true);
-	struct kvm_x86_mce m = { .status = MCI_VAL | MCI_UC | MCI_EN | 0x99, .addr = 0x1234000, .misc = 0x8c, .mcg_status = MCG_MCIP,
+	struct kvm_x86_mce m = { .status = MCI_VAL | MCI_UC | MCI_EN | 0x99, .addr = 0x1234000, .misc = 0x8c,
+		.mcg_status = MCG_MCIP,
 				 .bank = 2 };
 
 	check_err(ioctl(v->fd, KVM_X86_SET_MCE, &(struct kvm_x86_mce){ .status = MCI_UC, .bank = 2 }), EINVAL);
@@ -570,7 +580,8 @@ TEST(invalid_to_user_space)
 	check(get(v, MSR_PAT) != 0x0802);
 }
 
-static int set_filter(struct kt_vcpu *v, uint32_t flags, uint32_t range_flags, uint32_t base, uint32_t n, uint8_t *bitmap)
+static int set_filter(struct kt_vcpu *v, uint32_t flags, uint32_t range_flags, uint32_t base, uint32_t n,
+		      uint8_t *bitmap)
 {
 	struct kvm_msr_filter f = { .flags = flags };
 
@@ -585,7 +596,8 @@ TEST(filter_denies)
 	uint8_t bits[8] = { 0xfb };				/* 0xc0000082 denied, neighbours allowed */
 	uint64_t val;
 
-	need_ok(set_filter(v, KVM_MSR_FILTER_DEFAULT_ALLOW, KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, MSR_EFER, 8, bits));
+	need_ok(set_filter(v, KVM_MSR_FILTER_DEFAULT_ALLOW, KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, MSR_EFER, 8,
+			   bits));
 	want_gp(v, false, MSR_LSTAR, 0, __LINE__);
 	want_gp(v, true, MSR_LSTAR, 5, __LINE__);
 	check(guest_read(v, MSR_STAR, &val) && guest_write(v, MSR_CSTAR, 7), "a neighbour");
@@ -606,7 +618,8 @@ TEST(filter_to_user_space)
 	uint8_t bits[8] = { 0x04 };				/* 0xc0000082 alone allowed */
 
 	user_msrs(v, KVM_MSR_EXIT_REASON_FILTER);
-	need_ok(set_filter(v, KVM_MSR_FILTER_DEFAULT_DENY, KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, MSR_EFER, 8, bits));
+	need_ok(set_filter(v, KVM_MSR_FILTER_DEFAULT_DENY, KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, MSR_EFER, 8,
+			   bits));
 	check(guest_write(v, MSR_LSTAR, 5) && get(v, MSR_LSTAR) == 5, "the one that is allowed");
 	start(v, false, MSR_STAR, 0);
 	want_access(v, KVM_EXIT_X86_RDMSR, MSR_STAR, KVM_MSR_EXIT_REASON_FILTER);

@@ -6,10 +6,12 @@
 #include "lib/cpu.h"
 
 GUEST64(store, "mov %rax, 0x30000; mov %rbx, 0x30008; mov %rcx, 0x30010; mov %rdx, 0x30018; mov %rsi, 0x30020; "
-	"mov %rdi, 0x30028; mov %rsp, 0x30030; mov %rbp, 0x30038; mov %r8, 0x30040; mov %r9, 0x30048; mov %r10, 0x30050; "
+	"mov %rdi, 0x30028; mov %rsp, 0x30030; mov %rbp, 0x30038; mov %r8, 0x30040; mov %r9, 0x30048; mov %r10, "
+		"0x30050; "
 	"mov %r11, 0x30058; mov %r12, 0x30060; mov %r13, 0x30068; mov %r14, 0x30070; mov %r15, 0x30078; "
 	"mov $0x20000, %esp; pushf; pop 0x30080; "
-	"inc %rax; inc %rbx; inc %rcx; inc %rdx; inc %rsi; inc %rdi; inc %rbp; inc %r8; inc %r9; inc %r10; inc %r11; inc %r12; "
+	"inc %rax; inc %rbx; inc %rcx; inc %rdx; inc %rsi; inc %rdi; inc %rbp; inc %r8; inc %r9; inc %r10; inc %r11; "
+		"inc %r12; "
 	"inc %r13; inc %r14; inc %r15; hlt");
 TEST(general_registers)
 {
@@ -98,7 +100,8 @@ TEST(sregs_refused_and_unchanged)
 		} else {
 			check(errno == EINVAL, "%s: %s", c->name, strerror(errno));
 			now = kt_sregs(v);
-			check(kt_distro() || !memcmp(&old, &now, sizeof(now)), "%s: refused, and something changed", c->name);
+			check(kt_distro() || !memcmp(&old, &now, sizeof(now)), "%s: refused, and something changed",
+			      c->name);
 		}
 		kt_vcpu_free(v);
 		kt_vm_free(vm);
@@ -209,7 +212,8 @@ TEST(sregs2)
 
 /* --- FPU, extended state --- */
 
-GUEST64(fpu, "movups %xmm3, 0x30000; fstpt 0x30010; stmxcsr 0x30020; fnstcw 0x30024; mov $0x30030, %eax; movups (%rax), %xmm4; hlt");
+GUEST64(fpu, "movups %xmm3, 0x30000; fstpt 0x30010; stmxcsr 0x30020; fnstcw 0x30024; mov $0x30030, %eax; movups "
+	"(%rax), %xmm4; hlt");
 TEST(fpu_state)
 {
 	struct kt_vcpu *v = kt_long_vcpu(false);
@@ -700,7 +704,8 @@ TEST(unknown_ioctl_and_bad_pointers)
 		C(KVM_GET_VCPU_EVENTS), C(KVM_GET_DEBUGREGS), C(KVM_GET_XSAVE), C(KVM_GET_XCRS), C(KVM_GET_SREGS2),
 		C(KVM_SET_REGS), C(KVM_SET_SREGS), C(KVM_SET_FPU), C(KVM_SET_LAPIC), C(KVM_SET_MP_STATE),
 		C(KVM_SET_VCPU_EVENTS), C(KVM_SET_DEBUGREGS), C(KVM_SET_XSAVE), C(KVM_SET_XCRS), C(KVM_SET_SREGS2),
-		C(KVM_TRANSLATE), C(KVM_SET_CPUID2), C(KVM_GET_CPUID2), C(KVM_SET_CPUID), C(KVM_GET_MSRS), C(KVM_SET_MSRS),
+		C(KVM_TRANSLATE), C(KVM_SET_CPUID2), C(KVM_GET_CPUID2), C(KVM_SET_CPUID), C(KVM_GET_MSRS),
+			C(KVM_SET_MSRS),
 		C(KVM_SET_GUEST_DEBUG), C(KVM_X86_SETUP_MCE), C(KVM_X86_SET_MCE), C(KVM_SET_SIGNAL_MASK),
 		C(KVM_ENABLE_CAP), C(KVM_SET_VAPIC_ADDR),
 	};

@@ -44,8 +44,8 @@ void kt_want_exception(struct kt_vcpu *v, int vector, uint32_t error, uint64_t r
 /* The error code of a fault at the gate of a vector: APM vol. 2, 8.4.1; with the EXT bit where `external`. */
 uint32_t kt_gate_error(int vector, bool external);
 /*
- * To end tests in long mode that leave NMIs masked: the guest executes an IRET. Bochs 2.7 forgets to lift the mask when the next
- * guest is entered, which would then run with it.
+ * To end tests in long mode that leave NMIs masked: the guest executes an IRET. Bochs 2.7 forgets to lift the mask when
+ * the next guest is entered, which would then run with it.
  */
 void kt_unmask_nmis(struct kt_vcpu *v);
 /* KVM_RUN that may end anyhow; the exit reason. */
@@ -53,20 +53,21 @@ uint32_t kt_run_any(struct kt_vcpu *v);
 /* QEMU's software emulation as host: leaves out some of the checks and intercepts that hardware does. */
 bool kt_host_tcg(void);
 /*
- * main() of tests of the processor: on one CPU if that is QEMU's emulation, which with several now and then runs code that another
- * CPU has overwritten.
+ * main() of tests of the processor: on one CPU if that is QEMU's emulation, which with several now and then runs code
+ * that another CPU has overwritten.
  */
 #define KT_CPU_MAIN	int main(int argc, char **argv) { kt_pin(); return kt_main(argc, argv); }
 void kt_pin(void);
 /*
- * To end tests in long mode whose guest set breakpoints: the guest takes them back. QEMU's emulation knows no other way out of its
- * list of breakpoints and would hit them in later guests.
+ * To end tests in long mode whose guest set breakpoints: the guest takes them back. QEMU's emulation knows no other way
+ * out of its list of breakpoints and would hit them in later guests.
  */
 void kt_disarm(struct kt_vcpu *v);
 /*
- * Bochs 2.7 as an AMD host, whoever the hypervisor is: a trap (#DB) that ends a guest is raised once more in the host, which does
- * not survive it; #DB tells nothing in DR6; a guest's triple fault ends Bochs, and faults in the delivery of injected events count
- * as one; alignment checks of one guest go on in the next; INT n faults; VMRUN loads neither CR2 nor an interrupt shadow.
+ * Bochs 2.7 as an AMD host, whoever the hypervisor is: a trap (#DB) that ends a guest is raised once more in the host,
+ * which does not survive it; #DB tells nothing in DR6; a guest's triple fault ends Bochs, and faults in the delivery of
+ * injected events count as one; alignment checks of one guest go on in the next; INT n faults; VMRUN loads neither CR2
+ * nor an interrupt shadow.
  */
 bool kt_host_bochs(void);
 bool kt_host_bochs_svm(void);

@@ -77,7 +77,8 @@ static void run_one(struct kt_test *t, int n)
 	close(fds[0]);
 	waitpid(pid, &status, 0);
 	if (WIFSIGNALED(status)) {
-		printf("# killed by signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? " (time limit)" : "");
+		printf("# killed by signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? " (time limit)" :
+		       "");
 		any_failed = true;
 		printf("not ok %d - %s\n", n, t->name);
 	} else if (WEXITSTATUS(status) == ST_SKIPPED) {
@@ -92,9 +93,9 @@ static void run_one(struct kt_test *t, int n)
 }
 
 /*
- * A VM that lasts as long as the program. The first VM of a host and the end of the last one make the kernel rewrite its
- * scheduler's code (preemption notifiers), and QEMU's software emulation with several CPUs now and then goes on with the code
- * before: both CPUs then loop in int3 for ever. One VM a program instead of one a test makes that rare.
+ * A VM that lasts as long as the program. The first VM of a host and the end of the last one make the kernel rewrite
+ * its scheduler's code (preemption notifiers), and QEMU's software emulation with several CPUs now and then goes on
+ * with the code before: both CPUs then loop in int3 for ever. One VM a program instead of one a test makes that rare.
  */
 static void hold_a_vm(void)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the selftests share: TAP output, a VM with memory, vCPUs in three modes, and guests written in assembly in the test.
+ * What the selftests share: TAP output, a VM with memory, vCPUs in three modes, and guests written in assembly in the
+ * test.
  *
- * A test file consists of TEST(name) { ... } functions and KT_MAIN. Inside a test, check(cond, ...) records a failure and goes on,
- * need(cond, ...) records it and leaves the test; both print file and line. skip("why") leaves it as skipped. A test
- * that neither fails nor skips is "ok". Each test runs in a process of its own with a time limit.
+ * A test file consists of TEST(name) { ... } functions and KT_MAIN. Inside a test, check(cond, ...) records a failure
+ * and goes on, need(cond, ...) records it and leaves the test; both print file and line. skip("why") leaves it as
+ * skipped. A test that neither fails nor skips is "ok". Each test runs in a process of its own with a time limit.
  */
 #ifndef KT_H
 #define KT_H
@@ -41,7 +42,8 @@ void kt_leave(void) __attribute__((noreturn));
 #define KT_MAIN	int main(int argc, char **argv) { return kt_main(argc, argv); }
 
 #define check(cond, ...)	({ bool ok__ = (cond); if (!ok__) kt_fail(__FILE__, __LINE__, "" __VA_ARGS__); ok__; })
-#define need(cond, ...)		do { if (!(cond)) { kt_fail(__FILE__, __LINE__, "" __VA_ARGS__); kt_leave(); } } while (0)
+#define need(cond, ...)	\
+	do { if (!(cond)) { kt_fail(__FILE__, __LINE__, "" __VA_ARGS__); kt_leave(); } } while (0)
 #define skip(...)		kt_skip(__VA_ARGS__)
 /* Equality of integers, both shown. */
 #define check_eq(a, b)	({ unsigned long long a__ = (a), b__ = (b);		\
@@ -113,8 +115,8 @@ struct kvm_sregs kt_sregs(struct kt_vcpu *v);
 int kt_get_msr(struct kt_vcpu *v, uint32_t msr, uint64_t *val);	/* 1: read */
 int kt_set_msr(struct kt_vcpu *v, uint32_t msr, uint64_t val);
 /*
- * An IDT for protected and long mode in which each vector reports: OUT of 0x100 + vector to KT_PORT, with the error code (or
- * ~0) at KT_DATA - 8 and the frame's RIP at KT_DATA - 16; then the guest must not be resumed.
+ * An IDT for protected and long mode in which each vector reports: OUT of 0x100 + vector to KT_PORT, with the error
+ * code (or ~0) at KT_DATA - 8 and the frame's RIP at KT_DATA - 16; then the guest must not be resumed.
  */
 void kt_install_idt(struct kt_vcpu *v);
 
