@@ -132,6 +132,8 @@ static void prepare(struct kt_vcpu *v, const struct step *s, enum kt_mode mode, 
 			kt_user_mode(v);
 	}
 	need_ok(ioctl(v->fd, KVM_SET_DEBUGREGS, &dr));
+	kt_set_msr(v, 0x175, KT_STACK - 0x100);
+	kt_set_msr(v, 0x176, KT_CODE + 0x200);
 	for (int i = 1; i < 6; i++)
 		kt_set_msr(v, msrs[i], i == 1 ? 0x0013000800000000 : i == 2 ? KT_CODE + 0x200 : i == 3 ? 0x40200 : i == 5 ? 8 : 0x12345000);
 	if (forced)
