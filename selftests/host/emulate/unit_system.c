@@ -37,6 +37,10 @@ static void control_registers(void)
 	FAULT("0f 20 c0", VEC_GP, 0);
 	FAULT("0f 22 c0", VEC_GP, 0);
 	FAULT("0f 20 c8", VEC_UD, NOERR);	/* there is no such register for anybody */
+}
+
+static void cr0_and_its_word(void)
+{
 	start(EMU_REAL16, 0, false);
 	RAX = 0x80000010;
 	FAULT("0f 22 c0", VEC_GP, 0);		/* paging without protection */
@@ -314,6 +318,7 @@ static void bases(void)
 void system_tests(void)
 {
 	run_test("control registers", control_registers);
+	run_test("CR0, LMSW, SMSW, CLTS", cr0_and_its_word);
 	run_test("debug registers", debug_registers);
 	run_test("descriptor-table registers", table_registers);
 	run_test("RDMSR, WRMSR", registers_of_models);
