@@ -272,7 +272,8 @@ static bool swallowed(struct kt_vcpu *v, bool pio, uint64_t addr, int len, uint6
 	r.rcx = len;
 	kt_set_regs(v, &r);
 	need_ok(ioctl(v->fd, KVM_RUN, 0));
-	mine = v->run->exit_reason == (pio ? KVM_EXIT_IO : KVM_EXIT_MMIO) && (pio ? v->run->io.port == addr : v->run->mmio.phys_addr == addr);
+	mine = v->run->exit_reason == (pio ? KVM_EXIT_IO : KVM_EXIT_MMIO) &&
+	       (pio ? v->run->io.port == addr : v->run->mmio.phys_addr == addr);
 	if (!mine)
 		need(v->run->exit_reason == KVM_EXIT_IO && v->run->io.port == KT_PORT, "exit %s", kt_exit_name(v->run->exit_reason));
 	else

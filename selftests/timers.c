@@ -176,7 +176,8 @@ TEST(tsc_deadline_passed)
 TEST(x2apic)
 {
 	GUEST64(x2, "mov $0x1b, %ecx\n rdmsr\n or $0x400, %eax\n wrmsr\n mov $0x802, %ecx\n rdmsr\n mov $0x1000, %edx\n out %eax, %dx\n"
-		"mov $0x80d, %ecx\n rdmsr\n mov $0x1000, %edx\n out %eax, %dx\n sti\n 1: mov $0x83f, %ecx\n mov $0x41, %eax\n xor %edx, %edx\n"
+		"mov $0x80d, %ecx\n rdmsr\n mov $0x1000, %edx\n out %eax, %dx\n sti\n"
+		"1: mov $0x83f, %ecx\n mov $0x41, %eax\n xor %edx, %edx\n"
 		"wrmsr\n nop\n incq 0x30000\n mov 0x30000, %rax\n cmp $10, %rax\n jb 1b\n"
 		"mov $0x830, %ecx\n mov $0x42, %eax\n mov $3, %edx\n wrmsr\n nop\n mov $0x1000, %edx\n out %eax, %dx\n cli\n hlt\n");
 	struct kt_vm *vm = kt_vm_new(1 << 20, true);

@@ -104,7 +104,7 @@ void kt_count_vector(struct kt_vcpu *v, int vector, enum kt_eoi eoi)
 
 	p = bytes(p, "\xf0\x48\xff\x04\x25", 5);				/* lock incq count */
 	p = bytes(p, &count, 4);
-	if (eoi == KT_EOI)							/* push rax; mov $0xfee000b0, %eax; movl $0, (%rax); pop rax */
+	if (eoi == KT_EOI)		/* push rax; mov $0xfee000b0, %eax; movl $0, (%rax); pop rax */
 		p = bytes(p, "\x50\xb8\xb0\x00\xe0\xfe\xc7\x00\x00\x00\x00\x00\x58", 13);
 	else if (eoi == KT_EOI_MSR)						/* all saved; ecx = 0x80b, eax = edx = 0; wrmsr */
 		p = bytes(p, "\x50\x51\x52\xb9\x0b\x08\x00\x00\x31\xc0\x31\xd2\x0f\x30\x5a\x59\x58", 17);

@@ -50,7 +50,7 @@ struct emulation {
 	bool pio_out;			/* user space has to do the output in v->io.pio */
 	bool changed;			/* mode, segments or control registers may be others */
 	u8 skip_len;			/* its length, for skip_insn(); 0: as hardware or decoding says */
-	u8 step;			/* single step due when the queue has been delivered: 1, 2: TF was the guest's */
+	u8 step;			/* single step due when the queue is delivered: 1, 2: TF was the guest's */
 	u64 hint_gpa;
 	u64 db_bits;			/* likewise: breakpoints hit */
 	enum outcome out;		/* OUT_USER, OUT_ERROR: from an operation */
