@@ -144,6 +144,10 @@ static void locked(void)
 	CHECK_EQ(FLAG(ZF), 1);
 	RBX = DATA + 8;
 	FAULT("f0 48 0f c7 0b", VEC_GP, 0);		/* 16 bytes have to be aligned */
+	RBP = 1ull << 47 | 8;
+	FAULT("48 0f c7 4d 00", VEC_GP, 0);		/* before anything else is looked at */
+	RBP = 1ull << 47;
+	FAULT("48 0f c7 4d 00", VEC_SS, 0);
 	FAULT("f0 01 c0", VEC_UD, NOERR);
 	FAULT("f0 8b 03", VEC_UD, NOERR);
 	memset(mem + DATA, 0, 16);

@@ -142,10 +142,11 @@ enum emu_result op_cmpxchg8b(struct emu_run *r)
 	enum emu_result res;
 	u64 la, m = emu_mask(half), lo = 0, hi = 0;
 
+	/* Looked at before the address is: #GP even where it is not canonical and SS would make #SS of it. */
 	if (size == 16) {
-		res = emu_linear(ctx, r->insn->seg, r->ea, size, true, &la);
-		if (res)
-			return res;
+		la = r->ea;
+		if (r->insn->seg == EMU_FS || r->insn->seg == EMU_GS)
+			la += emu_seg(ctx, r->insn->seg)->base;
 		if (la & 15)
 			return emu_gp0(ctx);
 	}
