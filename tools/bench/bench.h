@@ -19,6 +19,7 @@
 #define USER_PORT	0x5000			/* nothing in the kernel there */
 #define REGION		0x10000000ull		/* guest-physical, 2 MB aligned: the memory of the fault measurements */
 #define DONE_PORT	0x1008
+#define SKIPPED		77			/* exit status of a measurement that this host does not allow */
 
 struct bench {
 	const char *name, *what;

@@ -42,6 +42,18 @@ static void want_x2apic(struct kt_vcpu *v)
 	need(kt_set_msr(v, 0x1b, 0xfee00d00) == 1, "no x2APIC mode");
 }
 
+static void want_xsave(struct kt_vcpu *v)
+{
+	struct kvm_cpuid2 *c = kt_supported_cpuid(v->vm->kvm);
+
+	if (!(kt_cpuid_leaf(c, 1, 0)->ecx & 1 << 26)) {
+		printf("skip: no XSAVE for guests\n");
+		fflush(NULL);
+		_exit(SKIPPED);
+	}
+	free(c);
+}
+
 /* --- ports --- */
 
 ROUNDS(in_pic, "", "in $0x21, %al");
@@ -170,7 +182,7 @@ const struct bench exit_benches[] = {
 	GUEST("cr0-write", "MOV to CR0 (WP on and off)", cr0),
 	GUEST("cr4-write", "MOV to CR4 (PGE on and off)", cr4),
 	GUEST("dr7-write", "MOV to DR7", dr7),
-	GUEST("xsetbv", "XSETBV", xsetbv),
+	GUEST("xsetbv", "XSETBV", xsetbv, want_xsave),
 	GUEST("emulated-nop", "NOP by the emulator (forced, #UD exit)", emulated_nop),
 	GUEST("emulated-store", "MOV to memory by the emulator (forced)", emulated_store),
 	{ "run-immediate", "KVM_RUN with immediate_exit", run_immediate },

@@ -4,10 +4,11 @@
  *
  *	bench NAME INSTRUCTIONS BEND
  *
- * or "failed NAME" after a line that says why. First the method is proven on loops whose length is known; if they
+ * or "skipped NAME" or "failed NAME" after a line that says why. First the method is proven on loops whose length is known; if they
  * do not measure exactly that, nothing else is printed and the exit status is 2. `exits --list` names what there is.
  * Each measurement is a process with a time limit of its own. One host CPU.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <math.h>
 #include <sched.h>
@@ -210,7 +211,9 @@ static bool in_process(const struct bench *b)
 	waitpid(pid, &status, 0);
 	if (getenv("BENCH_TIMES"))
 		printf("# %s took %.1f million instructions\n", b->name, (ticks() - began) / 1e6);
-	if (!status)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
+		printf("skipped %s\n", b->name);
+	if (!status || (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED))
 		return true;
 	if (WIFSIGNALED(status))
 		printf("# signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? ": time limit" : "");

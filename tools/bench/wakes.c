@@ -4,6 +4,7 @@
  * it runs at once and until it waits again, and every instruction of a round trip, the scheduler's included, is
  * counted. Nothing is ever idle, which would make the emulator's clock jump.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
 #include "bench.h"

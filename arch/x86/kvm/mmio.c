@@ -48,7 +48,8 @@ static s32 take(struct code *c, unsigned int n)
 /* Address by ModRM and what follows it, but for RIP: *rip says that it has to be added. */
 static u64 address(struct x86_vcpu *v, struct code *c, u8 modrm, bool *rip)
 {
-	unsigned int mod = modrm >> 6, rm = modrm & 7, base = rm | (c->rex & 1) << 3, n = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+	unsigned int mod = modrm >> 6, rm = modrm & 7, n = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+	unsigned int base = rm | (c->rex & 1) << 3;
 	u64 ea = 0;
 	u8 sib;
 

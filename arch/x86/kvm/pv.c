@@ -248,8 +248,7 @@ static long hypercall(struct x86_vcpu *v, u64 nr, const u64 *a, bool wide)
 {
 	switch (nr) {
 	case KVM_HC_VAPIC_POLL_IRQ:
-		v->recheck_events = true;
-		return 0;
+		return 0;	/* the exit is all that it asks for: what is pending has said so */
 	case KVM_HC_KICK_CPU:
 		return pv_offered(v, KVM_FEATURE_PV_UNHALT) ? kick_cpu(v, a[1]) : -KVM_ENOSYS;
 	case KVM_HC_CLOCK_PAIRING:

@@ -234,7 +234,8 @@ static enum emu_result run(struct emu_run *r)
 		r->ea = emu_ea(r);
 	place(r, &r->dst, row->dst);
 	place(r, &r->src, row->src);
-	place(r, &r->src2, row->src2);
+	if (row->src2)
+		place(r, &r->src2, row->src2);
 	if ((row->flags & F_BITSTR) && r->dst.mem)
 		move_bit_operand(r);
 	if (KIND(row->src) != K_M)

@@ -77,11 +77,12 @@ static void fetch_rare(struct x86_vcpu *v, u32 groups)
 {
 	struct vmcb *b = to_svm(v)->vmcb;
 	struct x86_state *st = &v->state;
-	unsigned int s;
+	u32 segs;
 
-	for (s = 0; s < NR_SEGS; s++)
-		if (groups & G_SEG(s))
-			fetch_seg(v, b, s);
+	for (segs = groups & G_SEGS; segs; segs &= segs - 1)
+		fetch_seg(v, b, __ffs(segs / G_SEG0));
+	if (!(groups & ~(u32)G_SEGS))
+		return;
 	if (groups & G_GDTR) {
 		st->gdt.base = b->gdtr.base;
 		st->gdt.limit = b->gdtr.limit;
@@ -106,6 +107,7 @@ static void fetch_rare(struct x86_vcpu *v, u32 groups)
 
 /* CR4, EFER, PAT and DEBUGCTL are never fetched: the guest changes them by exits only. PDPTEs are the MMU's to read. */
 #define COMMON	(G_RSP | G_RFLAGS | G_CPL | G_SHADOW | G_CR0 | G_CR3 | G_CR2)
+#define RARE	(G_SEGS | G_GDTR | G_IDTR | G_SYSENTER | G_SYSCALL | G_DR6 | G_DR7)
 #define FOR_SKIP	(G_RFLAGS | G_SHADOW)	/* an exit that is only skipped needs no more than these */
 
 static void fetch_rflags(struct svm_vcpu *svm, struct x86_state *st)
@@ -138,35 +140,50 @@ static void fetch_common(struct svm_vcpu *svm, struct x86_state *st)
 	st->valid |= COMMON | G_RIP;
 }
 
-void svm_fetch(struct x86_vcpu *v, u32 groups)
+static void fetch_each(struct svm_vcpu *svm, struct x86_state *st, u32 groups)
 {
-	struct svm_vcpu *svm = to_svm(v);
-	struct vmcb *b = svm->vmcb;
-	struct x86_state *st = &v->state;
+	const struct vmcb *b = svm->vmcb;
 
-	if (groups & COMMON & ~FOR_SKIP && !(st->valid & COMMON)) {
-		fetch_common(svm, st);
-		groups &= ~(u32)(COMMON | G_RIP);
-	}
-	st->valid |= groups;
+	if (groups & RARE)
+		fetch_rare(&svm->x, groups & RARE);
+	if (!(groups & ~(u32)RARE))
+		return;
 	if (groups & G_RIP)
 		st->rip = b->rip;
 	if (groups & G_RSP)
 		st->gpr[RSP] = b->rsp;
 	if (groups & G_RFLAGS)
 		fetch_rflags(svm, st);
-	if (groups & G_CPL)
-		st->cpl = b->cpl;
 	if (groups & G_SHADOW)
 		st->intr_shadow = shadow_of(b);
+	if (groups & G_CPL)
+		st->cpl = b->cpl;
 	if (groups & G_CR0)
 		st->cr0 = b->cr0 | svm->guest_cr0;
 	if (groups & G_CR3)
 		st->cr3 = b->cr3;
 	if (groups & G_CR2)
 		st->cr2 = b->cr2;
-	if (groups & (G_SEGS | G_GDTR | G_IDTR | G_SYSENTER | G_SYSCALL | G_DR6 | G_DR7))
-		fetch_rare(v, groups);
+}
+
+void svm_fetch(struct x86_vcpu *v, u32 groups)
+{
+	struct svm_vcpu *svm = to_svm(v);
+	struct x86_state *st = &v->state;
+
+	if (likely(groups == FOR_SKIP)) {
+		fetch_rflags(svm, st);
+		st->intr_shadow = shadow_of(svm->vmcb);
+		st->valid |= groups;
+		return;
+	}
+	if (groups & COMMON & ~FOR_SKIP && !(st->valid & COMMON)) {
+		fetch_common(svm, st);
+		groups &= ~(u32)(COMMON | G_RIP);
+	}
+	st->valid |= groups;
+	if (groups)
+		fetch_each(svm, st, groups);
 }
 
 static void commit_control(struct svm_vcpu *svm, u32 groups)
