@@ -95,7 +95,7 @@ static void run_one(struct kt_test *t, int n)
 /*
  * A VM that lasts as long as the program. The first VM of a host and the end of the last one make the kernel rewrite
  * its scheduler's code (preemption notifiers), and QEMU's software emulation with several CPUs now and then goes on
- * with the code before: both CPUs then loop in int3 for ever. One VM a program instead of one a test makes that rare.
+ * with the code before: both CPUs then loop in int3 for ever. One VM a run instead of one a test makes that rare.
  */
 static void hold_a_vm(void)
 {
@@ -110,6 +110,8 @@ int kt_main(int argc, char **argv)
 	int n = 0;
 
 	hold_a_vm();
+	if (argc > 1 && !strcmp(argv[1], "--hold"))	/* for a whole run of programs: selftests/run */
+		pause();
 	for (struct kt_test *t = tests; t; t = t->next)
 		n++;
 	printf("TAP version 13\n1..%d\n", n);
