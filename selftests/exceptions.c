@@ -87,6 +87,7 @@ TEST(instruction_breakpoint)
 	struct kvm_debugregs d;
 
 	kt_need_traps();
+	kt_need_breakpoints();
 	want_exception(v, EX_DB, NO_ERROR, at(insn_bp, ib_target));
 	need_ok(ioctl(v->fd, KVM_GET_DEBUGREGS, &d));
 	check_eq(d.dr6 & 0xe00f, 1);
@@ -105,6 +106,7 @@ TEST(data_breakpoint)
 	struct kvm_debugregs d;
 
 	kt_need_traps();
+	kt_need_breakpoints();
 	want_exception(v, EX_DB, NO_ERROR, at(data_bp, db_after));
 	need_ok(ioctl(v->fd, KVM_GET_DEBUGREGS, &d));
 	check_eq(d.dr6 & 0xe00f, 2);

@@ -59,6 +59,11 @@ bool kt_host_tcg(void);
 #define KT_CPU_MAIN	int main(int argc, char **argv) { kt_pin(); return kt_main(argc, argv); }
 void kt_pin(void);
 /*
+ * Skips where the breakpoints of a DR7 that an entry loads do not work: also for guests that write DR7 themselves, because
+ * any interrupt of the host between that and the breakpoint makes for another entry.
+ */
+void kt_need_breakpoints(void);
+/*
  * To end tests in long mode whose guest set breakpoints: the guest takes them back. QEMU's emulation knows no other way
  * out of its list of breakpoints and would hit them in later guests.
  */
