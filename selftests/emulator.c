@@ -16,7 +16,11 @@ static const uint8_t prefix[5] = { 0x0f, 0x0b, 'k', 'v', 'm' };
 static void need_prefix(void)
 {
 	char c = '0';
-	int fd = open(PARAMETER, O_RDWR);
+	int fd;
+
+	if (kt_distro())
+		skip("our emulator is on trial: the distribution's leaves some of these instructions out");
+	fd = open(PARAMETER, O_RDWR);
 
 	if (fd < 0 || write(fd, "1", 1) != 1) {
 		if (fd >= 0)

@@ -211,6 +211,7 @@ TEST(pending_vector_in_state)
 	kt_lapic_write(v, 0x220, 1 << 2);		/* 42 */
 	t = kt_start(v);
 	want_count(v->vm, 0x42, 1);
+	quiet();			/* the handler counts before it writes EOI */
 	kt_stop_well(t);
 	check_eq(kt_lapic_read(v, 0x220), 0);
 	check_eq(kt_lapic_read(v, 0x120), 0);

@@ -101,7 +101,9 @@ TEST(fixed_physical)
 	want_count(0x44, 1);
 	stop_all();
 	check_eq(kt_counted(vm, 0x43), 0);
-	check(kt_guest_u64(vm, KT_DATA) >= 21);	/* each woke a processor from HLT */
+	/* Each woke a processor from HLT. VMRUN of QEMU's emulation loads no shadow of STI: it may come before HLT there. */
+	if (!kt_host_tcg())
+		check(kt_guest_u64(vm, KT_DATA) >= 21, "%lu wake-ups", kt_guest_u64(vm, KT_DATA));
 }
 
 TEST(shorthands)
