@@ -20,6 +20,8 @@ static void need_prefix(void)
 
 	if (kt_distro())
 		skip("our emulator is on trial: the distribution's leaves some of these instructions out");
+	if (kt_host_bochs_svm())
+		skip("Bochs as an AMD host loads no CR2 and faults INT n: nothing to compare with");
 	fd = open(PARAMETER, O_RDWR);
 
 	if (fd < 0 || write(fd, "1", 1) != 1) {
