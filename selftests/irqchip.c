@@ -453,6 +453,7 @@ TEST(nmi_in_nmi)
 	struct kt_vcpu *v = kt_long_vcpu(true);
 	struct kt_thread *t;
 
+	kt_need_events();
 	kt_load(v->vm, spin_on);
 	kt_count_vector(v, 2, KT_NO_EOI);
 	kt_put(v->vm, KT_HANDLERS + 2 * 64, slow, slow_end - slow);
