@@ -194,7 +194,9 @@ static void x2apic_access(void)
 	CHECK(!wr(v, R_EOI, 1));
 	CHECK(!wr(v, R_ESR, 1));
 	CHECK(!wr(v, R_SVR, 0x1ff | BIT(10)));
-	CHECK(!wr(v, R_LVTT, BIT(12)));
+	CHECK(!wr(v, R_LVTT, BIT(11)));
+	CHECK(wr(v, R_LVTT, BIT(12) | LVT_MASK));		/* read-only, not reserved */
+	CHECK_EQ(lapic_r(v, R_LVTT), LVT_MASK);
 	CHECK(!wr(v, R_DCR, 4));
 	CHECK(!wr(v, R_SELF_IPI, 0x100));
 	CHECK(!wr(v, R_ICR, BIT(13)));

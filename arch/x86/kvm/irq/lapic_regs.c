@@ -329,9 +329,26 @@ bool x2apic_msr_read(struct x86_vcpu *v, u32 msr, u64 *val)
 	return true;
 }
 
+/* Delivery status of an LVT, remote IRR of a pin: read-only, not reserved (SDM 11.5.1), so writing them is no fault. */
+static u32 read_only_bits(u32 off)
+{
+	switch (off) {
+	case R_LINT0:
+	case R_LINT1:
+		return BIT(12) | BIT(14);
+	case R_CMCI:
+	case R_LVTT:
+	case R_THERMAL:
+	case R_PERF:
+	case R_LVTERR:
+		return BIT(12);
+	}
+	return 0;
+}
+
 bool x2apic_msr_write(struct x86_vcpu *v, u32 msr, u64 val)
 {
-	u32 off = (msr - 0x800) << 4;
+	u32 off = (msr - 0x800) << 4, bits;
 
 	if (unlikely(!v->lapic || !is_x2apic(v) || msr - 0x800 >= ARRAY_SIZE(rows)))
 		return false;
@@ -347,8 +364,9 @@ bool x2apic_msr_write(struct x86_vcpu *v, u32 msr, u64 val)
 		write_icr(v, val, val >> 32);
 		return true;
 	}
-	if (!(reg_access(v, off) & MSR_W) || val & ~(u64)lapic_reg_bits(v, off))
+	bits = lapic_reg_bits(v, off);
+	if (!(reg_access(v, off) & MSR_W) || val & ~(u64)(bits | read_only_bits(off)))
 		return false;
-	reg_write(v, off, val);
+	reg_write(v, off, val & bits);
 	return true;
 }
