@@ -25,9 +25,14 @@ enum { PAGE_R = 1, PAGE_W = 2, MSR_R = 4, MSR_W = 8 };
 #define ICR_RESERVED	(GENMASK(31, 20) | GENMASK(17, 16) | BIT(13))
 #define ICR_BUSY	BIT(12)
 
+/* Bits that an LVT shows and a write leaves alone: read-only, not reserved (SDM 11.5.1), so no fault in x2APIC mode. */
+#define LVT_PENDING	BIT(12)		/* delivery status */
+#define LVT_REMOTE_IRR	BIT(14)
+
 struct reg_row {
 	u8 access;
-	u32 bits;
+	u32 bits;	/* that software can write */
+	u32 status;	/* that it may write in vain */
 };
 
 #define ROW(off)	[(off) >> 4]
@@ -48,15 +53,15 @@ static const struct reg_row rows[64] = {
 	ROWS8(R_TMR)	= { RO, 0 },
 	ROWS8(R_IRR)	= { RO, 0 },
 	ROW(R_ESR)	= { ALL, 0 },
-	ROW(R_CMCI)	= { ALL, LVT_MODAL },
+	ROW(R_CMCI)	= { ALL, LVT_MODAL, LVT_PENDING },
 	ROW(R_ICR)	= { ALL, ~0u },
 	ROW(R_ICR2)	= { PAGE_RW, 0xff000000 },
-	ROW(R_LVTT)	= { ALL, LVT_PLAIN | LVTT_PERIODIC },
-	ROW(R_THERMAL)	= { ALL, LVT_MODAL },
-	ROW(R_PERF)	= { ALL, LVT_MODAL },
-	ROW(R_LINT0)	= { ALL, LVT_PIN },
-	ROW(R_LINT1)	= { ALL, LVT_PIN },
-	ROW(R_LVTERR)	= { ALL, LVT_PLAIN },
+	ROW(R_LVTT)	= { ALL, LVT_PLAIN | LVTT_PERIODIC, LVT_PENDING },
+	ROW(R_THERMAL)	= { ALL, LVT_MODAL, LVT_PENDING },
+	ROW(R_PERF)	= { ALL, LVT_MODAL, LVT_PENDING },
+	ROW(R_LINT0)	= { ALL, LVT_PIN, LVT_PENDING | LVT_REMOTE_IRR },
+	ROW(R_LINT1)	= { ALL, LVT_PIN, LVT_PENDING | LVT_REMOTE_IRR },
+	ROW(R_LVTERR)	= { ALL, LVT_PLAIN, LVT_PENDING },
 	ROW(R_TMICT)	= { ALL, ~0u },
 	ROW(R_TMCCT)	= { RO, 0 },
 	ROW(R_DCR)	= { ALL, 0xb },
@@ -329,23 +334,6 @@ bool x2apic_msr_read(struct x86_vcpu *v, u32 msr, u64 *val)
 	return true;
 }
 
-/* Delivery status of an LVT, remote IRR of a pin: read-only, not reserved (SDM 11.5.1), so writing them is no fault. */
-static u32 read_only_bits(u32 off)
-{
-	switch (off) {
-	case R_LINT0:
-	case R_LINT1:
-		return BIT(12) | BIT(14);
-	case R_CMCI:
-	case R_LVTT:
-	case R_THERMAL:
-	case R_PERF:
-	case R_LVTERR:
-		return BIT(12);
-	}
-	return 0;
-}
-
 bool x2apic_msr_write(struct x86_vcpu *v, u32 msr, u64 val)
 {
 	u32 off = (msr - 0x800) << 4, bits;
@@ -365,7 +353,7 @@ bool x2apic_msr_write(struct x86_vcpu *v, u32 msr, u64 val)
 		return true;
 	}
 	bits = lapic_reg_bits(v, off);
-	if (!(reg_access(v, off) & MSR_W) || val & ~(u64)(bits | read_only_bits(off)))
+	if (!(reg_access(v, off) & MSR_W) || val & ~(u64)(bits | rows[off >> 4 & 63].status))
 		return false;
 	reg_write(v, off, val & bits);
 	return true;
