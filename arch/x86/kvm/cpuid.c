@@ -26,6 +26,7 @@
 #include <kvm/x86/machine.h>
 #include <kvm/x86/mmu.h>
 #include "regs.h"
+#include "trace.h"
 
 #define ENTRIES_MAX	256
 #define RANGE_BITS	30	/* bits 31:30 of a function tell the range */
@@ -181,10 +182,12 @@ enum outcome exit_cpuid(struct x86_vcpu *v)
 {
 	u64 *r = v->state.gpr;
 	u32 eax = r[RAX], ecx = r[RCX], ebx, edx;
+	bool found;
 
 	if (unlikely(v->misc_features & MISC_FEATURES_CPUID_FAULT) && get_cpl(v))
 		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
-	guest_cpuid(v, &eax, &ebx, &ecx, &edx);
+	found = guest_cpuid(v, &eax, &ebx, &ecx, &edx);
+	trace_kvm_cpuid(r[RAX], r[RCX], eax, ebx, ecx, edx, found);
 	r[RAX] = eax;
 	r[RBX] = ebx;
 	r[RCX] = ecx;

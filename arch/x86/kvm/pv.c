@@ -14,6 +14,7 @@
 #include <kvm/x86/handlers.h>
 #include <kvm/x86/lapic.h>
 #include "time.h"
+#include "trace.h"
 
 /* All of it is there for a guest that does not ask CPUID, unless the VMM had that enforced. */
 bool pv_offered(const struct x86_vcpu *v, unsigned int feature)
@@ -276,6 +277,7 @@ enum outcome exit_hypercall(struct x86_vcpu *v)
 		for (i = 0; i < ARRAY_SIZE(a); i++)
 			a[i] = (u32)a[i];
 	}
+	trace_kvm_hypercall(nr, a[0], a[1], a[2], a[3]);
 	ret = get_cpl(v) ? -KVM_EPERM : hypercall(v, nr, a, wide);
 	gpr_set(v, RAX, wide ? ret : (u32)ret);
 	return skip_insn(v);

@@ -238,42 +238,6 @@ TRACE_EVENT(kvm_userspace_exit,
 	TP_printk("reason %u result %d", __entry->reason, __entry->errno)
 );
 
-/* A local APIC takes a message; dm: delivery mode, tm: trigger mode (1 level). */
-TRACE_EVENT(kvm_apic_accept_irq,
-	TP_PROTO(u32 apicid, u16 dm, u16 tm, u8 vec),
-	TP_ARGS(apicid, dm, tm, vec),
-	TP_STRUCT__entry(
-		__field(u32, apicid)
-		__field(u16, dm)
-		__field(u16, tm)
-		__field(u8, vec)
-	),
-	TP_fast_assign(
-		__entry->vec = vec;
-		__entry->tm = tm;
-		__entry->dm = dm;
-		__entry->apicid = apicid;
-	),
-	TP_printk("apic %u vector 0x%x mode %u %s", __entry->apicid, __entry->vec, __entry->dm,
-		  __entry->tm ? "level" : "edge")
-);
-
-TRACE_EVENT(kvm_set_irq,
-	TP_PROTO(unsigned int gsi, int level, int irq_source_id),
-	TP_ARGS(gsi, level, irq_source_id),
-	TP_STRUCT__entry(
-		__field(unsigned int, gsi)
-		__field(int, level)
-		__field(int, irq_source_id)
-	),
-	TP_fast_assign(
-		__entry->irq_source_id = irq_source_id;
-		__entry->level = level;
-		__entry->gsi = gsi;
-	),
-	TP_printk("gsi %u level %d source %d", __entry->gsi, __entry->level, __entry->irq_source_id)
-);
-
 #endif
 
 #undef TRACE_INCLUDE_PATH
