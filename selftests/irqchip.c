@@ -416,8 +416,12 @@ static void nmi_wakes(bool irqchip)
 	kt_count_vector(v, 2, KT_NO_EOI);
 	t = kt_start(v);
 	for (int i = 1; i <= 5; i++) {
+		uint64_t at;
+
 		check_eq(ioctl(v->fd, KVM_NMI), 0);
 		want_count(v->vm, 2, i);
+		at = kt_guest_u64(v->vm, KT_DATA);	/* on: the handler is over; nmi_in_nmi has what comes before */
+		check(kt_wait(kt_guest_u64(v->vm, KT_DATA) != at));
 	}
 	kt_stop_well(t);
 	if (!irqchip)

@@ -21,6 +21,9 @@
 #include "rows.h"
 
 #define REPORTS	40	/* differences that are shrunk and shown, for each process */
+/* Cases that may differ once and not again: 42 in ten million were seen, on a machine with other work to do. */
+#define UNSTABLE_PER	10000
+#define UNSTABLE_MIN	10
 
 #define MAX_JOBS	64
 
@@ -370,6 +373,10 @@ int main(int argc, char **argv)
 	print_exclusions();
 	if (n >= ROWS_WANT)
 		missing = rows_missing(c->rows, modes);
+	if (c->unstable > c->compared / UNSTABLE_PER + UNSTABLE_MIN) {
+		printf("more differed once than context switches explain\n");
+		c->differ += c->unstable;
+	}
 	printf("%llu compared, %llu differ\n", c->compared, c->differ);
 	return c->differ || missing || !c->compared;
 }

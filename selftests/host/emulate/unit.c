@@ -8,13 +8,6 @@
 struct machine m;
 u8 mem[0x100000];
 u8 hits[MAX_ROWS];
-static unsigned int passed, failed, failures_here;
-
-void check_failed(const char *file, int line, const char *what, unsigned long long got, unsigned long long want)
-{
-	if (failures_here++ < 10)
-		printf("# %s:%d: %s (%#llx, wanted %#llx)\n", file, line, what, got, want);
-}
 
 void expect_fault(const char *file, int line, const char *what, enum emu_result res, u8 vec, s64 err)
 {
@@ -26,14 +19,6 @@ void expect_fault(const char *file, int line, const char *what, enum emu_result 
 		check_failed(file, line, what, f->vector, vec);
 	else if ((f->has_error ? (s64)f->error : NOERR) != err)
 		check_failed(file, line, what, f->has_error ? f->error : ~0ull, err);
-}
-
-void run_test(const char *name, void (*fn)(void))
-{
-	failures_here = 0;
-	fn();
-	failures_here ? failed++ : passed++;
-	printf("%sok %u - %s\n", failures_here ? "not " : "", passed + failed, name);
 }
 
 u64 get(u32 at, unsigned int size)
@@ -237,6 +222,5 @@ int main(void)
 	debug_tests();
 	legacy_tests();
 	run_test("every row that emucheck leaves out was executed", every_row);
-	printf("1..%u\n%u passed, %u failed\n", passed + failed, passed, failed);
-	return failed != 0;
+	return tests_done();
 }

@@ -9,6 +9,7 @@
 #include "machine.h"
 #include "insn.h"
 #include "far.h"
+#include "check.h"
 
 enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x4000, TSS2 = 0x4400, TSS3 = 0x4800, LDT = 0x4c00, CODE = 0x10000, HANDLER = 0x8000,
 	STACK0 = 0x20000, STACK3 = 0x28000, DATA = 0x30000, NOWHERE = 0x200000 };
@@ -50,16 +51,8 @@ void put(u32 at, u64 val, unsigned int size);
 /* Descriptor from base, limit (in its own units), and access rights as in struct emu_seg. */
 u64 make_desc(u32 base, u32 limit, u32 attr);
 
-void check_failed(const char *file, int line, const char *what, unsigned long long got, unsigned long long want);
-void run_test(const char *name, void (*fn)(void));
 void expect_fault(const char *file, int line, const char *what, enum emu_result res, u8 vec, s64 err);
 
-#define CHECK_EQ(a, b)								\
-	do {									\
-		unsigned long long a_ = (a), b_ = (b);				\
-		if (a_ != b_)							\
-			check_failed(__FILE__, __LINE__, #a " == " #b, a_, b_);	\
-	} while (0)
 #define DONE(hex)		CHECK_EQ(step(hex), EMU_DONE)
 #define NOERR			(-1)
 #define FAULT(hex, vec, err)	expect_fault(__FILE__, __LINE__, hex, step(hex), vec, err)

@@ -15,8 +15,6 @@ struct vendor_caps vendor_caps;
 struct vendor_ops vendor_ops;
 static struct kvm_vcpu *running;
 static struct hrtimer *timers;
-static bool failed;
-static unsigned int tests, failures;
 
 /* Memory and time */
 
@@ -288,36 +286,16 @@ int take(struct x86_vcpu *v)
 	return vcpu_has_irq(v) ? vcpu_ack_irq(v) : -1;
 }
 
-/* Tests */
-
-void check_failed(const char *file, int line, const char *what, unsigned long long got, unsigned long long want)
-{
-	failed = true;
-	printf("# %s:%d: %s: got %#llx, want %#llx\n", file, line, what, got, want);
-}
-
-void run_test(const char *name, void (*fn)(void))
-{
-	long before = live_objects;
-
-	failed = false;
-	fn();
-	if (live_objects != before)
-		check_failed(name, 0, "objects left", live_objects - before, 0);
-	printf("%sok %u %s\n", failed ? "not " : "", ++tests, name);
-	failures += failed;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc > 1)
 		rounds = atoi(argv[1]);
+	balance = &live_objects;
 	pic_tests();
 	ioapic_tests();
 	lapic_tests();
 	timer_tests();
 	bus_tests();
 	random_tests();
-	printf("1..%u\n# %u passed, %u failed\n", tests, tests - failures, failures);
-	return failures != 0;
+	return tests_done();
 }

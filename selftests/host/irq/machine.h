@@ -8,6 +8,7 @@
 #include <kvm/x86/ioctls.h>
 #include <kvm/x86/irqchip.h>
 #include <kvm/x86/vcpu.h>
+#include "check.h"
 
 struct x86_vm *machine(unsigned int vcpus);	/* with KVM_CREATE_IRQCHIP done */
 void machine_end(struct x86_vm *vm);		/* as the VM's files close */
@@ -28,18 +29,7 @@ void lapic_on(struct x86_vcpu *v);		/* SVR */
 void go_x2apic(struct x86_vcpu *v);
 int take(struct x86_vcpu *v);			/* what the processor would do: vcpu_has_irq, vcpu_ack_irq */
 extern unsigned int kicks;
-extern long live_objects;
 
-/* Checks and TAP output. */
-void check_failed(const char *file, int line, const char *what, unsigned long long got, unsigned long long want);
-#define CHECK(e)	do { if (!(e)) check_failed(__FILE__, __LINE__, #e, 0, 1); } while (0)
-#define CHECK_EQ(a, b)								\
-	do {									\
-		unsigned long long a_ = (a), b_ = (b);				\
-		if (a_ != b_)							\
-			check_failed(__FILE__, __LINE__, #a " == " #b, a_, b_);	\
-	} while (0)
-void run_test(const char *name, void (*fn)(void));
 extern unsigned int rounds;
 
 void pic_tests(void);
