@@ -265,18 +265,6 @@ static bool write_file(const char *path, const char *text)
 	return ok;
 }
 
-static long read_number(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	long n = -1;
-
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
 TEST(merged_pages)
 {
 	uint8_t *m = kt_mem(KT_BIG, KT_BIG);
@@ -290,7 +278,7 @@ TEST(merged_pages)
 	for (uint64_t at = 0; at < 0x20000; at += KT_PAGE)
 		kt_guest_write(v, KT_WINDOW + at, 0xabcdef);
 	write_file("/sys/kernel/mm/ksm/run", "1");
-	if (!kt_wait(read_number("/sys/kernel/mm/ksm/pages_sharing") > 20)) {
+	if (!kt_wait(kt_read_number("/sys/kernel/mm/ksm/pages_sharing") > 20)) {
 		write_file("/sys/kernel/mm/ksm/run", "0");
 		skip("KSM merges nothing");
 	}

@@ -24,14 +24,7 @@ static struct kt_vcpu *vcpu_with(const uint8_t *code, size_t n, bool irqchip)
 /* Users of the vendor's module: each VM is one. */
 static long module_users(void)
 {
-	FILE *f = fopen(kt_host_amd() ? "/sys/module/kvm_amd/refcnt" : "/sys/module/kvm_intel/refcnt", "r");
-	long n = -1;
-
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
+	return kt_read_number(kt_host_amd() ? "/sys/module/kvm_amd/refcnt" : "/sys/module/kvm_intel/refcnt");
 }
 
 /* --- closing --- */

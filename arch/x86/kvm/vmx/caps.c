@@ -13,6 +13,7 @@
 #include <linux/printk.h>
 #include <linux/string.h>
 #include <asm/msr.h>
+#include <asm/page.h>
 
 struct vmx_caps vmx_caps __ro_after_init;
 
