@@ -123,6 +123,18 @@ static bool file_says(const char *path, const char *what)
 	return found;
 }
 
+long kt_read_number(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	long n = -1;
+
+	if (f && fscanf(f, "%ld", &n) != 1)
+		n = -1;
+	if (f)
+		fclose(f);
+	return n;
+}
+
 bool kt_host_tcg(void)
 {
 	return file_says("/proc/cpuinfo", "QEMU TCG");

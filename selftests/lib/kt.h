@@ -56,6 +56,8 @@ void kt_leave(void) __attribute__((noreturn));
 /* Distribution's modules under test? (environment KVM_SELFTEST_MODULES=distro, set by selftests/run) */
 bool kt_distro(void);
 bool kt_host_amd(void);
+/* The number that a file of /sys or /proc holds; -1: none. */
+long kt_read_number(const char *path);
 
 /* --- machine --- */
 #define KT_CODE		0x10000ull	/* where guest code goes */

@@ -393,13 +393,6 @@ static enum outcome run_once(struct x86_vcpu *v)
 
 /* --- leaving for user space --- */
 
-static long interrupted(struct x86_vcpu *v)
-{
-	vcpu_exit_to_user(&v->vcpu, KVM_EXIT_INTR);
-	v->vcpu.stat.signal_exits++;
-	return -EINTR;
-}
-
 /* Signals, rescheduling, task work. 0: go on. */
 static noinline long thread_work(struct x86_vcpu *v)
 {
@@ -408,7 +401,11 @@ static noinline long thread_work(struct x86_vcpu *v)
 	leave_srcu(v);
 	err = entry_work_handle();
 	take_srcu(v);
-	return err ? interrupted(v) : 0;
+	if (!err)
+		return 0;
+	vcpu_exit_to_user(&v->vcpu, KVM_EXIT_INTR);
+	v->vcpu.stat.signal_exits++;
+	return -EINTR;
 }
 
 static bool user_irq_ready(struct x86_vcpu *v)
@@ -436,8 +433,10 @@ long run_vcpu(struct x86_vcpu *v)
 
 	/* What user space was asked for comes first, even if it wants the vCPU back at once. */
 	out = io_complete(v);
-	if (goes_on(out) && run_immediate_exit(v->vcpu.run))
-		return interrupted(v);
+	if (goes_on(out) && run_immediate_exit(v->vcpu.run)) {
+		v->vcpu.stat.signal_exits++;
+		return -EINTR;		/* exit_reason stays: VMMs look at the exit whose access they had finished */
+	}
 	while (goes_on(out)) {
 		if (unlikely(__xfer_to_guest_mode_work_pending())) {
 			err = thread_work(v);
