@@ -7,31 +7,18 @@
 #include <fcntl.h>
 #include "lib/cpu.h"
 
-#define PARAMETER	"/sys/module/kvm/parameters/force_emulation_prefix"
 #define MMIO		0x20000000u
 
 static const uint8_t prefix[5] = { 0x0f, 0x0b, 'k', 'v', 'm' };
 
-/* The parameter is writable where the module says so, and may have been given at load. */
 static void need_prefix(void)
 {
-	char c = '0';
-	int fd;
-
 	if (kt_distro())
 		skip("our emulator is on trial: the distribution's leaves some of these instructions out");
 	if (kt_host_bochs_svm())
 		skip("Bochs as an AMD host loads no CR2 and faults INT n: nothing to compare with");
-	fd = open(PARAMETER, O_RDWR);
-
-	if (fd < 0 || write(fd, "1", 1) != 1) {
-		if (fd >= 0)
-			close(fd);
-		fd = open(PARAMETER, O_RDONLY);
-		if (fd < 0 || read(fd, &c, 1) != 1 || c == '0')
-			skip("force_emulation_prefix is off and cannot be written");
-	}
-	close(fd);
+	if (!kt_force_prefix())
+		skip("force_emulation_prefix is off and cannot be written");
 }
 
 struct step {

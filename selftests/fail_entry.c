@@ -283,14 +283,23 @@ TEST(hypercall_of_user_mode)
 TEST(hypercall_of_the_other_vendor)
 {
 	struct kt_vcpu *v = caller(!kt_host_amd());
+	struct kvm_sregs s;
 
-	/* Rewritten or not, it works; also where the guest's code may not be written. */
+	/* Rewritten where it may be written, and carried out also where not. */
 	check_eq(hypercall(v, &(struct kvm_regs){ .rax = 1 }), 0);
+	check(!memcmp(v->vm->mem + KT_CODE, kt_host_amd() ? call_amd : call_intel, 3), "not rewritten");
 	if (kt_distro())
 		return;
 	v = caller(!kt_host_amd());
+	memcpy(v->vm->mem + KT_CODE + 3, "\xf4", 1);			/* no store before the HLT */
 	kt_guest_u64(v->vm, KT_PD) = 0x85;
-	check_eq(hypercall(v, &(struct kvm_regs){ .rax = 1 }), 0);
+	s = kt_sregs(v);
+	s.cr0 |= 1 << 16;
+	need_ok(ioctl(v->fd, KVM_SET_SREGS, &s));
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rax = 1 });
+	kt_run(v, KVM_EXIT_HLT);
+	check_eq(kt_regs(v).rax, 0);
+	check(!memcmp(v->vm->mem + KT_CODE, kt_host_amd() ? call_intel : call_amd, 3), "written in a page that is read-only");
 }
 
 TEST(hypercall_left_as_it_is)
@@ -302,6 +311,9 @@ TEST(hypercall_left_as_it_is)
 	need_ok(kt_enable_cap(v->vm->fd, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN));
 	want_exception(v, EX_UD, NO_ERROR, KT_CODE);
 	check(!memcmp(v->vm->mem + KT_CODE, kt_host_amd() ? call_intel : call_amd, 3), "changed");
+	/* What is switched off is what the last call says. */
+	need_ok(kt_enable_cap(v->vm->fd, KVM_CAP_DISABLE_QUIRKS2, 0));
+	check_eq(hypercall(v, &(struct kvm_regs){ .rax = 1 }), 0);
 }
 
 TEST(hypercall_for_user_space)

@@ -217,6 +217,21 @@ TEST(pending_vector_in_state)
 	check_eq(kt_lapic_read(v, 0x120), 0);
 }
 
+/* The IRR comes back as it was given; vectors below 16 outrank nothing. */
+TEST(low_vectors_in_state)
+{
+	struct kt_vcpu *v = VCPU_WITH(idle);
+	struct kt_thread *t;
+
+	kt_lapic_write(v, 0x200, 0x5000);
+	kt_lapic_write(v, 0x220, 1 << 2);		/* 42 */
+	t = kt_start(v);
+	want_count(v->vm, 0x42, 1);
+	quiet();
+	kt_stop_well(t);
+	check_eq(kt_lapic_read(v, 0x200), 0x5000);
+}
+
 /* --- pins --- */
 
 TEST(ioapic_edge)

@@ -360,6 +360,29 @@ static void next_reads(struct kt_vm *vm)
 	need(kt_wait(READS(vm) > n + 2), "the guest stands");
 }
 
+TEST(limit_on_page_tables)
+{
+	enum { REGIONS = 96 };
+	uint8_t *m = kt_mem(REGIONS * KT_BIG, KT_BIG);
+	struct kt_vcpu *v = kt_access_vcpu(false);
+
+	madvise(m, REGIONS * KT_BIG, MADV_NOHUGEPAGE);
+	need_ok(kt_slot(v->vm, 1, 0, 0x40000000, REGIONS * KT_BIG, m));
+	check_err(ioctl(v->vm->fd, KVM_SET_NR_MMU_PAGES, 63), EINVAL);
+	need_ok(ioctl(v->vm->fd, KVM_SET_NR_MMU_PAGES, 64));
+	check_eq(ioctl(v->vm->fd, KVM_GET_NR_MMU_PAGES, 0), 64);
+	for (int round = 0; round < 2; round++)
+		for (uint64_t i = 0; i < REGIONS; i++) {
+			kt_window(v, 0x40000000 + i * KT_BIG, 1);
+			kt_guest_write(v, KT_WINDOW + 8 * round, i + 1);
+		}
+	for (uint64_t i = 0; i < REGIONS; i++) {
+		check_eq(*(uint64_t *)(m + i * KT_BIG), i + 1);
+		check_eq(*(uint64_t *)(m + i * KT_BIG + 8), i + 1);
+	}
+	munmap(m, REGIONS * KT_BIG);
+}
+
 TEST(deleted_and_made_again_while_it_runs)
 {
 	struct player p = { vcpu() };

@@ -19,6 +19,7 @@
 #define MSR_MTRR_MASK0		0x201
 #define MSR_MTRR_FIX64K		0x250
 #define MSR_MTRR_FIX4K_F8	0x26f
+#define MSR_POWER_CTL		0x1fc
 #define MSR_PAT			0x277
 #define MSR_MTRR_DEF		0x2ff
 #define MSR_MC0_CTL		0x400
@@ -234,6 +235,7 @@ static const struct { uint32_t msr; uint64_t a, b; } plain[] = {
 	{ MSR_SYSENTER_CS, 0x10, 0x18 },
 	{ MSR_SYSENTER_ESP, 0x12345678, 0x1000 },
 	{ MSR_SYSENTER_EIP, 0x22345678, 0x2000 },
+	{ MSR_POWER_CTL, 0x1234, 0 },
 	{ MSR_PAT, 0x0007040600070406, 0x0105040600010406 },
 	{ MSR_STAR, 0x0013000800000000, 0xfedcba9876543210 },
 	{ MSR_LSTAR, 0xffffffff81000000, 0x00007fffffffffff },
@@ -630,6 +632,43 @@ TEST(filter_to_user_space)
 	want_access(v, KVM_EXIT_X86_WRMSR, MSR_PAT, KVM_MSR_EXIT_REASON_FILTER);
 	kt_run(v, KVM_EXIT_HLT);
 	check(get(v, MSR_PAT) != 0x0606060606060606, "user space had it");
+}
+
+GUEST64(emulated_reader, KT_FORCE "rdmsr; shl $32, %rdx; or %rdx, %rax; mov %rax, 0x30000; hlt");
+GUEST64(emulated_writer, KT_FORCE "wrmsr; hlt");
+
+/* The emulator is no way round a filter. */
+TEST(filter_of_emulated_accesses)
+{
+	struct kvm_regs r = { .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rcx = MSR_STAR, .rax = 5 };
+	struct kt_vcpu *v = kt_long_vcpu(false);
+	uint8_t bits[8] = { 0x04 };
+
+	if (!kt_force_prefix())
+		skip("force_emulation_prefix is off and cannot be written");
+	need_ok(set_filter(v, KVM_MSR_FILTER_DEFAULT_DENY, KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, MSR_EFER, 8,
+			   bits));
+	kt_load(v->vm, emulated_writer);
+	kt_set_regs(v, &r);
+	want_exception(v, EX_GP, 0, KT_CODE + 5);
+	check(get(v, MSR_STAR) != 5);
+	user_msrs(v, KVM_MSR_EXIT_REASON_FILTER);
+	kt_load(v->vm, emulated_writer);
+	kt_set_regs(v, &r);
+	want_access(v, KVM_EXIT_X86_WRMSR, MSR_STAR, KVM_MSR_EXIT_REASON_FILTER);
+	check_eq(v->run->msr.data, 5);
+	kt_run(v, KVM_EXIT_HLT);
+	check_eq(kt_regs(v).rip, KT_CODE + 8);
+	kt_load(v->vm, emulated_reader);
+	kt_set_regs(v, &r);
+	want_access(v, KVM_EXIT_X86_RDMSR, MSR_STAR, KVM_MSR_EXIT_REASON_FILTER);
+	v->run->msr.data = 0x42;
+	kt_run(v, KVM_EXIT_HLT);
+	check_eq(kt_guest_u64(v->vm, KT_DATA), 0x42);
+	r.rcx = MSR_LSTAR;
+	kt_set_regs(v, &r);
+	kt_run(v, KVM_EXIT_HLT);
+	check_eq(kt_guest_u64(v->vm, KT_DATA), get(v, MSR_LSTAR));
 }
 
 TEST(filter_arguments)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See cpu.h. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <sched.h>
 #include "cpu.h"
 
@@ -133,6 +134,17 @@ long kt_read_number(const char *path)
 	if (f)
 		fclose(f);
 	return n;
+}
+
+bool kt_force_prefix(void)
+{
+	static const char path[] = "/sys/module/kvm/parameters/force_emulation_prefix";
+	int fd = open(path, O_WRONLY);
+	bool written = fd >= 0 && write(fd, "1", 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return written || kt_read_number(path) > 0;
 }
 
 bool kt_host_tcg(void)

@@ -58,6 +58,9 @@ bool kt_distro(void);
 bool kt_host_amd(void);
 /* The number that a file of /sys or /proc holds; -1: none. */
 long kt_read_number(const char *path);
+/* Turns the prefix that asks for emulation on, where the parameter is writable. False: it is off. */
+bool kt_force_prefix(void);
+#define KT_FORCE	"ud2; .ascii \"kvm\"; "
 
 /* --- machine --- */
 #define KT_CODE		0x10000ull	/* where guest code goes */

@@ -82,7 +82,7 @@ static bool outside(const struct kvm_enable_cap *cap, u64 mask)
 
 static long enable_quirks(struct x86_vm *vm, const struct kvm_enable_cap *cap)
 {
-	vm->disabled_quirks |= cap->args[0] & QUIRKS;
+	vm->disabled_quirks = cap->args[0] & QUIRKS;	/* the last call counts: a quirk may come back */
 	return 0;
 }
 
@@ -169,6 +169,7 @@ static long max_vcpu_id(const struct x86_vm *vm)
 static const struct cap_row rows[] = {
 	{ KVM_CAP_IRQCHIP, 1 },
 	{ KVM_CAP_HLT, 1 },
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_EXT_CPUID, 1 },
 	{ KVM_CAP_CLOCKSOURCE, 1 },

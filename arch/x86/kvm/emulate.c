@@ -23,7 +23,9 @@
 #include <kvm/x86/debug.h>
 #include <kvm/x86/handlers.h>
 #include <kvm/x86/io.h>
+#include <kvm/guest_mem.h>
 #include <kvm/x86/machine.h>
+#include <kvm/x86/mmu.h>
 #include <kvm/x86/vcpu.h>
 #include "emulation.h"
 
@@ -91,7 +93,7 @@ static void load_context(struct emulation *e)
 	e->out = OUT_OK;
 	e->queued = false;
 	e->halt = false;
-	e->hypercall = false;
+	e->exit = NULL;
 	e->pio_out = false;
 	e->pos = 0;
 }
@@ -202,13 +204,40 @@ enum outcome emulate_delivered(struct emulation *e)
 	return out == OUT_OK && e->halt ? halt_guest(e->v) : out;
 }
 
-static enum outcome hypercall(struct emulation *e)
+/*
+ * The other vendor's VMCALL or VMMCALL becomes this one's, so that the next does without the emulator. Where the guest
+ * may not write, as kernels protect their code, it stays: it was carried out all the same.
+ */
+static void rewrite_hypercall(struct emulation *e)
 {
+	static const u8 vmcall[] = { 0x0f, 0x01, 0xc1 }, vmmcall[] = { 0x0f, 0x01, 0xd9 };
+	const u8 *insn = vendor_ops.amd ? vmmcall : vmcall;
+	struct x86_vcpu *v = e->v;
+	u64 la = get_rip(v);
+	struct guest_fault fault;
+	gpa_t gpa;
+
+	if (!vm_quirk(vm_of(v), KVM_X86_QUIRK_FIX_HYPERCALL_INSN) || e->ctx.insn.len != sizeof(vmcall) ||
+	    !memcmp(e->ctx.insn.bytes, insn, sizeof(vmcall)))
+		return;
+	if (e->ctx.mode != EMU_LONG64)
+		la = (u32)(la + get_seg(v, SEG_CS)->base);
+	if (offset_in_page(la) <= PAGE_SIZE - sizeof(vmcall) &&
+	    mmu_translate(v, la, ACC_W | (get_cpl(v) == 3 ? ACC_U : 0), &gpa, &fault))
+		vcpu_write_guest(&v->vcpu, gpa, insn, sizeof(vmcall));
+}
+
+/* An instruction that has an exit of its own: the same handler, told the length. */
+static enum outcome as_exit(struct emulation *e)
+{
+	enum outcome (*fn)(struct x86_vcpu *v) = e->exit;
 	enum outcome out;
 
-	e->hypercall = false;
+	e->exit = NULL;
+	if (fn == exit_hypercall)
+		rewrite_hypercall(e);
 	e->skip_len = e->ctx.insn.len;
-	out = exit_hypercall(e->v);
+	out = fn(e->v);
 	e->skip_len = 0;
 	return out;
 }
@@ -232,8 +261,8 @@ static enum outcome finish(struct emulation *e, enum emu_result res)
 		set_shadow(e);
 		break;
 	case EMU_RETRY:
-		if (e->hypercall)
-			return hypercall(e);
+		if (e->exit)
+			return as_exit(e);
 		break;
 	}
 	e->db_bits = e->ctx.db_hits & ~(u64)DR_STEP;

@@ -12,6 +12,7 @@
 #include <asm/processor-flags.h>
 #include <kvm/x86/clock.h>
 #include <kvm/x86/debug.h>
+#include <kvm/x86/handlers.h>
 #include <kvm/x86/lapic.h>
 #include <kvm/x86/mmu.h>
 #include <kvm/x86/vcpu.h>
@@ -136,9 +137,20 @@ static bool explicit_msr(const struct emu_ctx *ctx)
 	return ctx->insn.map == 1 && (ctx->insn.opcode == 0x30 || ctx->insn.opcode == 0x32);
 }
 
+/* These may be filtered, and may be user space's. */
+static enum emu_result guest_msr(struct emulation *e, bool write)
+{
+	e->exit = write ? exit_wrmsr : exit_rdmsr;
+	return EMU_RETRY;
+}
+
 static enum emu_result machine_get_msr(struct emu_ctx *ctx, u32 index, u64 *val)
 {
-	return msr_read(emulation_of(ctx)->v, index, val, !explicit_msr(ctx)) == MSR_OK ? EMU_DONE : emu_gp0(ctx);
+	struct emulation *e = emulation_of(ctx);
+
+	if (explicit_msr(ctx))
+		return guest_msr(e, false);
+	return msr_read(e->v, index, val, true) == MSR_OK ? EMU_DONE : emu_gp0(ctx);
 }
 
 static enum emu_result machine_set_msr(struct emu_ctx *ctx, u32 index, u64 val)
@@ -146,7 +158,9 @@ static enum emu_result machine_set_msr(struct emu_ctx *ctx, u32 index, u64 val)
 	struct emulation *e = emulation_of(ctx);
 
 	e->changed = true;
-	return msr_write(e->v, index, val, !explicit_msr(ctx)) == MSR_OK ? EMU_DONE : emu_gp0(ctx);
+	if (explicit_msr(ctx))
+		return guest_msr(e, true);
+	return msr_write(e->v, index, val, true) == MSR_OK ? EMU_DONE : emu_gp0(ctx);
 }
 
 static enum emu_result machine_cpuid(struct emu_ctx *ctx, u32 regs[4])
@@ -237,11 +251,11 @@ static enum emu_result machine_action(struct emu_ctx *ctx, enum emu_action what,
 		return EMU_DONE;
 	case EMU_ACT_VMCALL:
 	case EMU_ACT_VMMCALL:
-		/* The other vendor's is taken for this one's, and not rewritten, until user space wants it invalid. */
+		/* The other vendor's is taken for this one's until user space wants it invalid. */
 		if ((what == EMU_ACT_VMCALL) == vendor_ops.amd &&
 		    !vm_quirk(vm_of(v), KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
 			return emu_ud(ctx);
-		e->hypercall = true;
+		e->exit = exit_hypercall;
 		return EMU_RETRY;
 	case EMU_ACT_XGETBV:
 		return xgetbv_for(e, a);

@@ -46,7 +46,7 @@ struct emulation {
 	bool hint;			/* its only operand is at hint_gpa, says the exit */
 	bool queued;			/* the fault is in v->ev already */
 	bool halt;			/* it was HLT */
-	bool hypercall;			/* it was VMCALL or VMMCALL */
+	enum outcome (*exit)(struct x86_vcpu *v);	/* it is what this exit is: VMCALL, RDMSR and WRMSR */
 	bool pio_out;			/* user space has to do the output in v->io.pio */
 	bool changed;			/* mode, segments or control registers may be others */
 	u8 skip_len;			/* its length, for skip_insn(); 0: as hardware or decoding says */

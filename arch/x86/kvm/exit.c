@@ -234,10 +234,18 @@ static enum outcome exit_pause(struct x86_vcpu *v)
 	return skip_insn(v);
 }
 
+/* As the guest's CPUID says: MISC_ENABLE decides once user space switched that quirk off. */
+static bool guest_has_mwait(struct x86_vcpu *v)
+{
+	if (vm_quirk(vm_of(v), KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+		return v->cap.f1_ecx & CPUID_1_ECX_MWAIT;
+	return v->misc_enable & MSR_IA32_MISC_ENABLE_MWAIT;
+}
+
 /* Intercepted, they do nothing; on real hardware they may also return at once. */
 static enum outcome exit_monitor_mwait(struct x86_vcpu *v)
 {
-	if (!(v->cap.f1_ecx & CPUID_1_ECX_MWAIT) && !vm_quirk(vm_of(v), KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+	if (!guest_has_mwait(v) && !vm_quirk(vm_of(v), KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
 		return exit_ud(v);
 	return skip_insn(v);
 }

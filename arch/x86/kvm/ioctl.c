@@ -60,6 +60,8 @@ static const struct kvm_ioctl dev_rows[] = {
 };
 
 static const struct kvm_ioctl vm_rows[] = {
+	{ KVM_SET_NR_MMU_PAGES, IOC_RAW, vm_set_nr_mmu_pages },
+	{ KVM_GET_NR_MMU_PAGES, IOC_RAW, vm_get_nr_mmu_pages },
 	{ KVM_SET_TSS_ADDR, IOC_RAW | IOC_VM_LOCK, vm_set_tss_addr },
 	{ KVM_SET_IDENTITY_MAP_ADDR, IOC_VM_LOCK, vm_set_identity_map },
 	{ KVM_CREATE_IRQCHIP, IOC_RAW | IOC_VM_LOCK | IOC_SLOTS_LOCK, vm_create_irqchip },

@@ -19,6 +19,7 @@
 #include <kvm/x86/lapic.h>
 #include <kvm/x86/machine.h>
 #include <kvm/x86/mmu.h>
+#include "emulation.h"
 #include "msr.h"
 #include "trace.h"
 
@@ -307,6 +308,31 @@ static enum msr_result misc_features_set(struct x86_vcpu *v, u32 msr, u64 val, b
 	return MSR_OK;
 }
 
+/* Nothing here depends on it; firmware and guests set it and want it back. */
+static enum msr_result power_ctl_get(struct x86_vcpu *v, u32 msr, u64 *val, bool host)
+{
+	*val = v->power_ctl;
+	return MSR_OK;
+}
+
+static enum msr_result power_ctl_set(struct x86_vcpu *v, u32 msr, u64 val, bool host)
+{
+	v->power_ctl = val;
+	return MSR_OK;
+}
+
+/* Without performance counters: there for the VMM, not for the guest, whose CPUID cannot have PDCM. */
+static enum msr_result perf_cap_get(struct x86_vcpu *v, u32 msr, u64 *val, bool host)
+{
+	*val = 0;
+	return host ? MSR_OK : MSR_UNKNOWN;
+}
+
+static enum msr_result perf_cap_set(struct x86_vcpu *v, u32 msr, u64 val, bool host)
+{
+	return !host ? MSR_UNKNOWN : val ? MSR_FAULT : MSR_OK;
+}
+
 /* Performance status: a fixed ratio and voltage, as an idle-less CPU would show. */
 static enum msr_result perf_status_get(struct x86_vcpu *v, u32 msr, u64 *val, bool host)
 {
@@ -346,6 +372,9 @@ bool msr_feature_value(u32 msr, u64 *val)
 		else
 			*val = 0x01000065;
 		return true;
+	case MSR_IA32_PERF_CAPABILITIES:
+		*val = 0;
+		return true;
 	}
 	return vendor_ops.feature_msr(msr, val);
 }
@@ -375,12 +404,14 @@ const struct msr_row msr_table[] = {
 	RW(MSR_IA32_MISC_ENABLE, MSR_LISTED, misc_enable),
 	RW(MSR_IA32_DEBUGCTLMSR, 0, debugctl),
 	{ MSR_IA32_LASTBRANCHFROMIP, MSR_IA32_LASTINTTOIP, 0, zero_get, zero_set },
+	RW(MSR_IA32_POWER_CTL, MSR_LISTED, power_ctl),
 	{ 0x200, 0x20f, MSR_LISTED, mtrr_get, mtrr_set },
 	{ MSR_MTRRfix64K_00000, MSR_MTRRfix64K_00000, MSR_LISTED, mtrr_get, mtrr_set },
 	{ MSR_MTRRfix16K_80000, MSR_MTRRfix16K_A0000, MSR_LISTED, mtrr_get, mtrr_set },
 	{ MSR_MTRRfix4K_C0000, MSR_MTRRfix4K_F8000, MSR_LISTED, mtrr_get, mtrr_set },
 	RW(MSR_IA32_CR_PAT, MSR_LISTED, pat),
 	{ MSR_MTRRdefType, MSR_MTRRdefType, MSR_LISTED, mtrr_get, mtrr_set },
+	RW(MSR_IA32_PERF_CAPABILITIES, 0, perf_cap),
 	{ MSR_IA32_MC0_CTL, MSR_IA32_MC0_CTL + 4 * 32 - 1, 0, mce_get, mce_set },
 	RW(MSR_IA32_TSC_DEADLINE, MSR_LISTED, deadline),
 	{ MSR_IA32_XSS, MSR_IA32_XSS, MSR_LISTED, xss_get, xss_set, has_xss },
@@ -493,9 +524,15 @@ static u32 user_reason(enum msr_result res)
 
 static enum outcome complete_write(struct x86_vcpu *v)
 {
+	struct emulation *e = v->emu;
+	enum outcome out;
+
 	if (READ_ONCE(v->vcpu.run->msr.error))
 		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
-	return skip_insn(v);
+	e->skip_len = v->io.insn_len;
+	out = skip_insn(v);
+	e->skip_len = 0;
+	return out;
 }
 
 static enum outcome complete_read(struct x86_vcpu *v)
@@ -513,6 +550,7 @@ static enum outcome complete_read(struct x86_vcpu *v)
 /* The access did not work: user space's when it asked for this kind of failure, else #GP(0). */
 static enum outcome failed(struct x86_vcpu *v, u32 msr, u64 val, enum msr_result res, bool write)
 {
+	const struct emulation *e = v->emu;
 	u32 reason = user_reason(res);
 	struct kvm_run *run;
 
@@ -524,6 +562,7 @@ static enum outcome failed(struct x86_vcpu *v, u32 msr, u64 val, enum msr_result
 	run->msr.index = msr;
 	run->msr.data = write ? val : 0;
 	v->io.complete = write ? complete_write : complete_read;
+	v->io.insn_len = e->skip_len;
 	return OUT_USER;
 }
 
@@ -567,6 +606,7 @@ void msr_vcpu_reset(struct x86_vcpu *v, bool init)
 	v->misc_enable = MSR_IA32_MISC_ENABLE_FAST_STRING | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL |
 			 MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL;
 	v->misc_features = 0;
+	v->power_ctl = 0;
 	v->platform_info = BIT_ULL(31);
 	v->xss = 0;
 	v->spec_ctrl = 0;
@@ -596,6 +636,4 @@ void msr_intercepts_update(struct x86_vcpu *v)
 				!(r->flags & MSR_PASS_READ) || !msr_allowed(vm_of(v), msr, false),
 				!(r->flags & MSR_PASS_WRITE) || !msr_allowed(vm_of(v), msr, true));
 	}
-	/* Reading the TSC needs no exit: hardware applies the offset. */
-	vendor_ops.msr_intercept(v, MSR_IA32_TSC, !msr_allowed(vm_of(v), MSR_IA32_TSC, false), true);
 }

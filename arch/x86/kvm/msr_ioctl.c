@@ -62,7 +62,8 @@ static unsigned int list_msrs(u32 *list)
 /* What a CPU model may be asked for; the vendor's (VMX capabilities, AMD's LFENCE bit) among them. */
 static unsigned int list_features(u32 *list)
 {
-	static const u32 candidates[] = { MSR_IA32_UCODE_REV, MSR_IA32_ARCH_CAPABILITIES, MSR_AMD64_DE_CFG };
+	static const u32 candidates[] = { MSR_IA32_UCODE_REV, MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_PERF_CAPABILITIES,
+					  MSR_AMD64_DE_CFG };
 	unsigned int n = 0, i;
 	u64 val;
 

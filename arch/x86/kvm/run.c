@@ -437,6 +437,8 @@ long run_vcpu(struct x86_vcpu *v)
 		v->vcpu.stat.signal_exits++;
 		return -EINTR;		/* exit_reason stays: VMMs look at the exit whose access they had finished */
 	}
+	if (goes_on(out))
+		v->vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;
 	while (goes_on(out)) {
 		if (unlikely(__xfer_to_guest_mode_work_pending())) {
 			err = thread_work(v);
@@ -514,7 +516,6 @@ static long from_user(struct x86_vcpu *v, u64 *valid)
 			return -EINVAL;
 		v->cr8 = cr8;
 	}
-	run->exit_reason = KVM_EXIT_UNKNOWN;
 	run->flags = 0;
 	return 0;
 }

@@ -19,6 +19,8 @@
 	X(dev_has_attr) X(dev_get_attr)							\
 	/* vm.c */										\
 	X(vm_set_tss_addr) X(vm_set_identity_map) X(vm_set_boot_cpu)				\
+	/* mmu/root.c */									\
+	X(vm_set_nr_mmu_pages) X(vm_get_nr_mmu_pages)						\
 	/* irq/ioctl.c */									\
 	X(vm_create_irqchip) X(vm_get_irqchip) X(vm_set_irqchip) X(vm_irq_line)		\
 	X(vm_irq_line_status) X(vm_signal_msi) X(vm_create_pit) X(vm_create_pit2)		\

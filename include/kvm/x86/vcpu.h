@@ -51,7 +51,7 @@ struct x86_io {				/* an I/O, MMIO or MSR access that user space completes */
 	/* Emulated accesses: what user space answered is found here when the instruction runs again. */
 	struct { gpa_t gpa; u32 len; u32 done; bool write; bool valid; u8 data[64]; } mmio;
 	struct { u16 port; u8 size; bool in; bool valid; u32 count; u64 rip; } pio;
-	u32 msr;
+	u8 insn_len;			/* of an RDMSR or WRMSR that was emulated; 0: the exit knows */
 };
 
 struct x86_vcpu {
@@ -92,7 +92,7 @@ struct x86_vcpu {
 	u32 host_pkru;			/* of this thread, during KVM_RUN */
 
 	/* MSRs kept by the core */
-	u64 misc_enable, arch_capabilities, ucode_rev, platform_info, misc_features, perf_capabilities;
+	u64 misc_enable, arch_capabilities, ucode_rev, platform_info, misc_features, power_ctl;
 	u64 spec_ctrl, tsc_aux, tsx_ctrl, feature_control, smbase, hwcr, umwait_control;
 	u64 mtrr_def, mtrr_fix[11], mtrr_var[16];
 	u64 mcg_cap, mcg_status, mcg_ctl, mcg_ext_ctl, *mce_banks;	/* 4 a bank */

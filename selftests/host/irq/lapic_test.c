@@ -435,15 +435,25 @@ static void images(void)
 	a.regs[R_ID] = 2;
 	CHECK_EQ(lapic_set_state(v, &a), -EINVAL);
 
-	/* Everything set, by a hostile hand: no vector below 16, no writable bit that is not. */
+	/* Everything set, by a hostile hand: no writable bit that is not. */
 	vm->x2apic_ids = false;
 	memset(&a, 0xff, sizeof(a));
 	CHECK_EQ(lapic_set_state(v, &a), 0);
 	lapic_get_state(v, &b);
-	CHECK_EQ(*(u16 *)&b.regs[R_IRR], 0);
+	CHECK_EQ(*(u32 *)&b.regs[R_IRR], ~0u);
 	CHECK_EQ(*(u32 *)&b.regs[R_SVR], 0x3ff);
 	CHECK_EQ(*(u32 *)&b.regs[R_LVTT], 0x700ff);
 	CHECK_EQ(*(u32 *)&b.regs[R_VERSION], 0x50014);
+
+	/* Vectors below 16 are kept and outrank nothing. */
+	memset(&a, 0, sizeof(a));
+	*(u32 *)&a.regs[R_ID] = 1 << 24;
+	*(u32 *)&a.regs[R_SVR] = 0x1ff;
+	*(u32 *)&a.regs[R_IRR] = 0x45000 & 0xffff;
+	CHECK_EQ(lapic_set_state(v, &a), 0);
+	CHECK_EQ(take(v), -1);
+	lapic_get_state(v, &b);
+	CHECK_EQ(*(u32 *)&b.regs[R_IRR], 0x5000);
 	machine_end(vm);
 }
 

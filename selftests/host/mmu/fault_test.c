@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Faults, slots, notifier, dirty log and ageing, one thread: what is mapped is seen through the model's hardware. */
+#include <kvm/x86/ioctls.h>
 #include "machine.h"
 #include "test.h"
 
@@ -202,6 +203,35 @@ static void no_growth(void)
 	}
 }
 
+/* User space's limit: the guest sees its memory all the same. */
+static void table_limit(void)
+{
+	struct kvm_call call = { .kvm = &vm->kvm };
+	const atomic_t *tables = &vm->mmu->space[0].tables;
+
+	call.uarg = (void *)63ul;
+	CHECK_EQ(vm_set_nr_mmu_pages(&call), -EINVAL);
+	call.uarg = (void *)(1ul << 31);
+	CHECK_EQ(vm_set_nr_mmu_pages(&call), -EINVAL);
+	CHECK_EQ(vm_get_nr_mmu_pages(&call), 0);
+	host_map(0, 512 * 200, PT_4K, true);
+	slot_add(0, 0, 512 * 200, 0, 0);
+	for (u64 i = 0; i < 200; i++)
+		guest_access(c, 512 * i, true, false);
+	CHECK(tables->counter >= 200);
+	call.uarg = (void *)64ul;
+	CHECK_EQ(vm_set_nr_mmu_pages(&call), 0);
+	CHECK_EQ(vm_get_nr_mmu_pages(&call), 64);
+	CHECK_EQ(tables->counter, 0);
+	for (u64 i = 0; i < 2000; i++) {
+		u64 gfn = rnd() % (512 * 200);
+
+		CHECK_EQ(guest_access(c, gfn, i & 1, false), host[gfn].pfn);
+		CHECK(tables->counter <= 64);
+	}
+	CHECK(tables->counter > 0);
+}
+
 static unsigned long harvest(struct memslot *s, u64 word)
 {
 	unsigned long mask = __atomic_exchange_n(&s->dirty[word], 0, __ATOMIC_SEQ_CST);
@@ -358,6 +388,7 @@ void fault_tests(void)
 	run_kinds("errors of the host", host_errors);
 	run_kinds("notifier", notifier);
 	run_kinds("tables do not accumulate", no_growth);
+	run_kinds("a limit on tables", table_limit);
 	run_kinds("dirty log", dirty_log);
 	run_kinds("dirty log, all set at first", initially_set);
 	run_kinds("ageing", ageing);

@@ -785,6 +785,9 @@ void machine_end(void)
 		mmu_vcpu_free(hw[i].v);
 		free(hw[i].v);
 	}
+	mmu_zap_all(&vm->kvm);
+	for (i = 0; i < KVM_ADDRESS_SPACES; i++)
+		CHECK_EQ(vm->mmu->space[i].tables.counter, 0);
 	mmu_vm_destroy(vm);
 	for (i = 0; i < KVM_ADDRESS_SPACES; i++) {
 		for (j = 0; j < vm->kvm.slots[i]->n; j++) {

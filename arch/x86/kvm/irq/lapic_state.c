@@ -119,7 +119,7 @@ long lapic_get_state(struct x86_vcpu *v, struct kvm_lapic_state *s)
 	return 0;
 }
 
-/* IRR, ISR and TMR: the first 16 vectors do not exist. */
+/* IRR, ISR and TMR as they are: of the first 16 vectors, which no message can carry, none outranks any priority. */
 static void load_vectors(struct lapic *a, const struct kvm_lapic_state *s)
 {
 	static const u32 regs[] = { R_ISR, R_TMR, R_IRR };
@@ -127,7 +127,7 @@ static void load_vectors(struct lapic *a, const struct kvm_lapic_state *s)
 
 	for (i = 0; i < ARRAY_SIZE(regs); i++)
 		for (w = 0; w < 8; w++)
-			reg_set(a, regs[i] + w * 16, image_get(s, regs[i] + w * 16) & (w ? ~0u : ~0xffffu));
+			reg_set(a, regs[i] + w * 16, image_get(s, regs[i] + w * 16));
 }
 
 static void load_addresses(struct x86_vcpu *v, const struct kvm_lapic_state *s)

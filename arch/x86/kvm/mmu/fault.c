@@ -205,6 +205,7 @@ static enum fault_end fault_map(struct x86_vcpu *v, const struct fault *f)
 	enum pt_end end = PT_LOST;
 	unsigned long seq;
 
+	mmu_trim(kvm);
 	if (pt_cache_fill(&v->mmu->cache, pt.levels)) {
 		vcpu_fail(&v->vcpu, -ENOMEM);
 		return FAULT_ERROR;

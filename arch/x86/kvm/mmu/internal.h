@@ -13,6 +13,7 @@
 struct mmu_vm {
 	/* Guest-physical trees by address space. root is set once, by compare-and-exchange, and stays. */
 	struct pt_space space[KVM_ADDRESS_SPACES];
+	unsigned int max_tables;	/* of all spaces; 0: as many as it takes */
 };
 
 /* A page that was found to be no memory, and the slots' generation in which that is so. */
@@ -86,5 +87,7 @@ void mmu_batch_unlock(struct mmu_batch *b);
 void mmu_zap(struct kvm *kvm, struct pt_space *sp, u64 start, u64 end);
 /* Every page of every address space. */
 void mmu_zap_all(struct kvm *kvm);
+/* More tables than user space allowed: they all go, what the guest touches comes back. May sleep. */
+void mmu_trim(struct kvm *kvm);
 
 #endif

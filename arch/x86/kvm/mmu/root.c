@@ -21,7 +21,13 @@
 
 #include <compat/itlb.h>
 
+#include <kvm/x86/ioctls.h>
+
 #include "internal.h"
+
+/* Limits of KVM_SET_NR_MMU_PAGES; the upper one is what KVM_GET_NR_MMU_PAGES can return. */
+#define MIN_TABLES	64
+#define MAX_TABLES	0x7fffffff
 
 /*
  * nx_huge_pages: some Intel CPUs can be brought to a machine check by changing the size of a page from which
@@ -134,6 +140,23 @@ int mmu_vm_init(struct x86_vm *vm)
 		sp->count[PT_1G] = &stat->pages_1g;
 	}
 	return 0;
+}
+
+/* KVM_SET_NR_MMU_PAGES: how many tables a VM may keep; fewer than 64 are refused. */
+long vm_set_nr_mmu_pages(struct kvm_call *c)
+{
+	unsigned long n = (unsigned long)c->uarg;
+
+	if (n < MIN_TABLES || n > MAX_TABLES)
+		return -EINVAL;
+	WRITE_ONCE(x86_vm(c->kvm)->mmu->max_tables, n);
+	mmu_trim(c->kvm);
+	return 0;
+}
+
+long vm_get_nr_mmu_pages(struct kvm_call *c)
+{
+	return READ_ONCE(x86_vm(c->kvm)->mmu->max_tables);
 }
 
 /* vCPUs and slots are gone, the notifier is unregistered: nobody else is in the trees. */

@@ -141,6 +141,7 @@ static enum pt_end pt_push(struct pt_space *sp, struct pt_cache *c, struct pt_ma
 		pt_give(c, p);
 		return PT_LOST;
 	}
+	atomic_inc(&sp->tables);
 	if (p->ent[0]) {
 		pt_count(sp, level, -1);
 		pt_count(sp, level - 1, PT_ENTRIES);
@@ -283,6 +284,8 @@ void pt_free_tree(struct pt_space *sp, struct pt_page *p, bool now)
 	}
 	if (pages)
 		pt_count(sp, level, -pages);
+	if (level < pt.levels)
+		atomic_dec(&sp->tables);
 	cond_resched();
 	if (now)
 		pt_free(p);

@@ -44,6 +44,7 @@ struct pt_page {
 struct pt_space {
 	struct pt_page *root;		/* NULL until first used; then for the life of the VM */
 	atomic64_t *count[PT_1G + 1];	/* pages mapped, by level */
+	atomic_t tables;		/* linked below the root */
 	u8 as;
 };
 

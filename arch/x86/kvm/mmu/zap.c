@@ -142,6 +142,20 @@ void mmu_zap_all(struct kvm *kvm)
 		mmu_zap(kvm, mmu_space(kvm, as), 0, pt_limit());
 }
 
+void mmu_trim(struct kvm *kvm)
+{
+	const struct mmu_vm *m = x86_vm(kvm)->mmu;
+	unsigned int max = READ_ONCE(m->max_tables), as, n = 0;
+
+	if (likely(!max))
+		return;
+	for (as = 0; as < KVM_ADDRESS_SPACES; as++)
+		n += atomic_read(&m->space[as].tables);
+	/* room for the path that the caller is about to build */
+	if (n + PT_MAX_LEVELS > max)
+		mmu_zap_all(kvm);
+}
+
 bool arch_mmu_unmap(struct kvm *kvm, const struct gfn_range *r)
 {
 	struct mmu_batch b = { .kvm = kvm, .sp = slot_space(kvm, r->slot), .may_yield = r->may_block };
