@@ -629,4 +629,32 @@ TEST(split_eoi)
 	}
 }
 
+/* A window that the VMM asks for while the pin to the processor is closed must not keep the guest from running. */
+TEST(split_window_of_a_closed_pin)
+{
+	struct kt_vm *vm = kt_vm_new(1 << 20, false);
+	struct kt_thread *t;
+	struct kt_vcpu *v;
+	uint64_t at;
+
+	if (kt_enable_cap(vm->fd, KVM_CAP_SPLIT_IRQCHIP, 24))
+		skip("no KVM_CAP_SPLIT_IRQCHIP");
+	v = kt_vcpu_new(vm, 0, KT_LONG);
+	kt_install_idt(v);
+	kt_lapic_on(v);
+	kt_lapic_write(v, 0x350, 0x10700);		/* LINT0: ExtINT, masked */
+	kt_load(vm, spin_on);
+	v->run->request_interrupt_window = 1;
+	t = kt_start(v);
+	for (int i = 0; i < 3; i++) {
+		at = kt_guest_u64(vm, KT_DATA);
+		check(kt_wait(kt_guest_u64(vm, KT_DATA) != at), "the guest stands");
+	}
+	kt_stop_well(t);
+	check_eq(v->run->ready_for_interrupt_injection, 0);
+	kt_lapic_write(v, 0x350, 0x700);		/* open */
+	kt_run(v, KVM_EXIT_IRQ_WINDOW_OPEN);
+	check_eq(v->run->ready_for_interrupt_injection, 1);
+}
+
 KT_MAIN

@@ -253,7 +253,8 @@ static void choose_interrupt(struct x86_vcpu *v)
 /* User space has an interrupt for its own controller and wants to know when it can be taken. */
 static bool window_asked(struct x86_vcpu *v)
 {
-	return vm_of(v)->irqchip != IRQCHIP_KERNEL && READ_ONCE(v->vcpu.run->request_interrupt_window);
+	return vm_of(v)->irqchip != IRQCHIP_KERNEL && READ_ONCE(v->vcpu.run->request_interrupt_window) &&
+	       (!v->lapic || lapic_accepts_pic(v));
 }
 
 static void set_windows(struct x86_vcpu *v)
