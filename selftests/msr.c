@@ -307,6 +307,22 @@ static void want_gp(struct kt_vcpu *v, bool write, uint32_t msr, uint64_t val, i
 	settle(v);
 }
 
+#define MSR_HWCR	0xc0010015
+TEST(hardware_configuration)
+{
+	struct kt_vcpu *v = kt_long_vcpu(false);
+
+	if (!kt_host_amd())
+		skip("HWCR is AMD's");
+	check_eq(kt_set_msr(v, MSR_HWCR, 1 << 18 | 1 << 3 | 1 << 6 | 1 << 8), 1);
+	check_eq(get(v, MSR_HWCR), 1 << 18);		/* the others are for old errata */
+	if (!kt_distro()) {				/* 6.1 does not keep TscFreqSel */
+		check_eq(kt_set_msr(v, MSR_HWCR, 1 << 24), 1);
+		check_eq(get(v, MSR_HWCR), 1 << 24);
+	}
+	check_eq(kt_set_msr(v, MSR_HWCR, 1 << 5), 0);
+}
+
 TEST(unknown_registers)
 {
 	struct kt_vcpu *v = kt_long_vcpu(false);

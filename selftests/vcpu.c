@@ -61,6 +61,12 @@ TEST(limit_set_by_vmm)
 	check_err(kt_enable_cap(vm->fd, KVM_CAP_MAX_VCPU_ID, 5), EINVAL);
 	check_err(create(vm, 4), EINVAL);
 	check(create(vm, 3) >= 0);
+	if (!kt_distro()) {		/* 6.1 does not look at the boot CPU */
+		vm = kt_vm_new(0, true);
+		check_eq(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 4ul), 0);
+		check_err(kt_enable_cap(vm->fd, KVM_CAP_MAX_VCPU_ID, 3), EINVAL);
+		check_eq(kt_enable_cap(vm->fd, KVM_CAP_MAX_VCPU_ID, 4), 0);
+	}
 	vm = kt_vm_new(0, false);
 	check(create(vm, 0) >= 0);
 	check_err(kt_enable_cap(vm->fd, KVM_CAP_MAX_VCPU_ID, 4), EINVAL);

@@ -116,9 +116,10 @@ static long enable_x2apic_api(struct x86_vm *vm, const struct kvm_enable_cap *ca
 }
 
 /* Intercepts are decided when a vCPU is made. */
+/* For the vCPUs that are made from now on. */
 static long enable_disabled_exits(struct x86_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (outside(cap, disabled_exits(vm)) || vm->kvm.created_vcpus)
+	if (outside(cap, disabled_exits(vm)))
 		return -EINVAL;
 	vm->disabled_exits |= cap->args[0];
 	return 0;
@@ -150,7 +151,7 @@ static long enable_max_vcpu_id(struct x86_vm *vm, const struct kvm_enable_cap *c
 {
 	struct kvm *kvm = &vm->kvm;
 
-	if (!cap->args[0] || cap->args[0] > KVM_MAX_VCPU_ID || vm->boot_cpu >= cap->args[0])
+	if (!cap->args[0] || cap->args[0] > KVM_MAX_VCPU_ID || vm->boot_cpu > cap->args[0])
 		return -EINVAL;
 	if (kvm->max_vcpu_id == cap->args[0])
 		return 0;

@@ -20,8 +20,9 @@
 #define VM_CR_LOCK		BIT_ULL(3)
 #define VM_CR_SVMDIS		BIT_ULL(4)
 /* HWCR bits that software writes for old errata, and what they mean to nobody here. */
-#define HWCR_IGNORED		(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8) | BIT_ULL(24))
-#define HWCR_MCSTATUS_WREN	BIT_ULL(18)
+#define HWCR_IGNORED		(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))
+/* Kept: writable MCi_STATUS; the TSC counts at the P0 frequency, as firmware says. */
+#define HWCR_KEPT		(BIT_ULL(18) | BIT_ULL(24))
 #define SPEC_CTRL_KNOWN		(SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD | BIT_ULL(7))
 
 static int tsc_aux_slot = -1;
@@ -107,7 +108,7 @@ static bool has_virt_ssbd(const struct x86_vcpu *v, bool host)
 static enum vendor_msr set_hwcr(struct x86_vcpu *v, u64 val)
 {
 	val &= ~HWCR_IGNORED;
-	if (val & ~HWCR_MCSTATUS_WREN)
+	if (val & ~HWCR_KEPT)
 		return VMSR_BAD;
 	v->hwcr = val;
 	return VMSR_OK;
