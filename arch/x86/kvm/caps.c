@@ -10,6 +10,7 @@
 #include <linux/bsearch.h>
 #include <linux/kernel.h>
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
 #include <linux/mutex.h>
 #include <linux/sched/stat.h>
 #include <linux/uaccess.h>
@@ -34,6 +35,7 @@
 				 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
 				 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 #define X2APIC_FLAGS		(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+#define USER_HYPERCALLS		BIT(KVM_HC_MAP_GPA_RANGE)
 #define USER_MSR_FLAGS		(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
 #define SPLIT_PINS_MAX		U8_MAX
 #define MCE_BANKS		32
@@ -133,6 +135,14 @@ static long enable_user_msr(struct x86_vm *vm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
+static long enable_user_hypercalls(struct x86_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (outside(cap, USER_HYPERCALLS))
+		return -EINVAL;
+	WRITE_ONCE(vm->user_hypercalls, cap->args[0]);
+	return 0;
+}
+
 /* A capability that is a switch: args[0] is 0 or 1; the older ones took any number for 1. */
 #define SWITCH(name, field, strict)								\
 static long enable_##name(struct x86_vm *vm, const struct kvm_enable_cap *cap)			\
@@ -219,6 +229,7 @@ static const struct cap_row rows[] = {
 	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG_FLAGS },
 	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_EXIT_HYPERCALL, USER_HYPERCALLS, .enable = enable_user_hypercalls },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, .enable = enable_emulation_exit },
 	{ KVM_CAP_XSAVE2, .ask = xsave_size },
 	{ KVM_CAP_SYS_ATTRIBUTES, 1 },

@@ -19,7 +19,6 @@
 #include <kvm/x86/lapic.h>
 #include <kvm/x86/machine.h>
 #include <kvm/x86/mmu.h>
-#include "emulation.h"
 #include "msr.h"
 #include "trace.h"
 
@@ -524,15 +523,9 @@ static u32 user_reason(enum msr_result res)
 
 static enum outcome complete_write(struct x86_vcpu *v)
 {
-	struct emulation *e = v->emu;
-	enum outcome out;
-
 	if (READ_ONCE(v->vcpu.run->msr.error))
 		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
-	e->skip_len = v->io.insn_len;
-	out = skip_insn(v);
-	e->skip_len = 0;
-	return out;
+	return skip_answered(v);
 }
 
 static enum outcome complete_read(struct x86_vcpu *v)
@@ -550,7 +543,6 @@ static enum outcome complete_read(struct x86_vcpu *v)
 /* The access did not work: user space's when it asked for this kind of failure, else #GP(0). */
 static enum outcome failed(struct x86_vcpu *v, u32 msr, u64 val, enum msr_result res, bool write)
 {
-	const struct emulation *e = v->emu;
 	u32 reason = user_reason(res);
 	struct kvm_run *run;
 
@@ -561,8 +553,7 @@ static enum outcome failed(struct x86_vcpu *v, u32 msr, u64 val, enum msr_result
 	run->msr.reason = reason;
 	run->msr.index = msr;
 	run->msr.data = write ? val : 0;
-	v->io.complete = write ? complete_write : complete_read;
-	v->io.insn_len = e->skip_len;
+	ask_user(v, write ? complete_write : complete_read);
 	return OUT_USER;
 }
 

@@ -256,11 +256,43 @@ static long hypercall(struct x86_vcpu *v, u64 nr, const u64 *a, bool wide)
 		return clock_pairing(v, a[0], a[1]);
 	case KVM_HC_SEND_IPI:
 		return pv_offered(v, KVM_FEATURE_PV_SEND_IPI) ? send_ipi(v, a, wide) : -KVM_ENOSYS;
+	case KVM_HC_MAP_GPA_RANGE:	/* the ones that user_hypercall() does not let through */
+		return READ_ONCE(vm_of(v)->user_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE) ? -KVM_EINVAL : -KVM_ENOSYS;
 	case KVM_HC_SCHED_YIELD:
 		return pv_offered(v, KVM_FEATURE_PV_SCHED_YIELD) ? sched_yield(v, a[0]) : -KVM_ENOSYS;
 	default:
 		return -KVM_ENOSYS;
 	}
+}
+
+static void hypercall_done(struct x86_vcpu *v, long ret)
+{
+	gpr_set(v, RAX, guest_64bit(v) ? ret : (u32)ret);
+}
+
+static enum outcome complete_hypercall(struct x86_vcpu *v)
+{
+	hypercall_done(v, READ_ONCE(v->vcpu.run->hypercall.ret));
+	return skip_answered(v);
+}
+
+/* KVM_HC_MAP_GPA_RANGE, which user space asked for: what it says of pages is user space's to judge. */
+static bool user_hypercall(struct x86_vcpu *v, u64 nr, const u64 *a, bool wide)
+{
+	u64 gfn = a[0] >> PAGE_SHIFT;
+	struct kvm_run *run;
+
+	if (nr != KVM_HC_MAP_GPA_RANGE || !(READ_ONCE(vm_of(v)->user_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE)))
+		return false;
+	if (!PAGE_ALIGNED(a[0]) || !a[1] || gfn + a[1] <= gfn)
+		return false;
+	run = vcpu_exit_to_user(&v->vcpu, KVM_EXIT_HYPERCALL);
+	memset(&run->hypercall, 0, sizeof(run->hypercall));
+	run->hypercall.nr = nr;
+	memcpy(run->hypercall.args, a, 3 * sizeof(*a));
+	run->hypercall.longmode = wide;
+	ask_user(v, complete_hypercall);
+	return true;
 }
 
 enum outcome exit_hypercall(struct x86_vcpu *v)
@@ -278,7 +310,12 @@ enum outcome exit_hypercall(struct x86_vcpu *v)
 			a[i] = (u32)a[i];
 	}
 	trace_kvm_hypercall(nr, a[0], a[1], a[2], a[3]);
-	ret = get_cpl(v) ? -KVM_EPERM : hypercall(v, nr, a, wide);
-	gpr_set(v, RAX, wide ? ret : (u32)ret);
+	if (unlikely(get_cpl(v)))
+		ret = -KVM_EPERM;
+	else if (unlikely(user_hypercall(v, nr, a, wide)))
+		return OUT_USER;
+	else
+		ret = hypercall(v, nr, a, wide);
+	hypercall_done(v, ret);
 	return skip_insn(v);
 }

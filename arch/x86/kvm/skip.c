@@ -187,3 +187,24 @@ enum outcome skip_insn(struct x86_vcpu *v)
 		put_rflags(v, flags & ~(u64)X86_EFLAGS_RF);
 	return debug_step(v, flags & X86_EFLAGS_TF);
 }
+
+/* The exit's instruction is user space's to answer: its length is kept with the question. */
+void ask_user(struct x86_vcpu *v, enum outcome (*complete)(struct x86_vcpu *v))
+{
+	const struct emulation *e = v->emu;
+
+	v->io.complete = complete;
+	v->io.insn_len = e->skip_len;
+}
+
+/* And skipped with the answer. */
+enum outcome skip_answered(struct x86_vcpu *v)
+{
+	struct emulation *e = v->emu;
+	enum outcome out;
+
+	e->skip_len = v->io.insn_len;
+	out = skip_insn(v);
+	e->skip_len = 0;
+	return out;
+}

@@ -53,6 +53,7 @@ struct x86_vm {
 	/* Capabilities switched on by KVM_ENABLE_CAP; kvm->lock, before vCPUs where the ABI says so. */
 	u64 disabled_quirks;
 	u32 disabled_exits;			/* KVM_X86_DISABLE_EXITS_* */
+	u32 user_hypercalls;			/* 1 << KVM_HC_*: user space answers them */
 	u32 user_msr_mask;			/* KVM_MSR_EXIT_REASON_* */
 	bool exception_payload;
 	bool triple_fault_event;
