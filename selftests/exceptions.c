@@ -590,7 +590,8 @@ TEST(interrupt_window)
 	kt_run(v, KVM_EXIT_IRQ_WINDOW_OPEN);
 	check_eq(v->run->if_flag, 1);
 	check_eq(v->run->ready_for_interrupt_injection, 1);
-	check(kt_regs(v).rip >= KT_CODE + 7, "at %llx, inside STI's shadow", kt_regs(v).rip);
+	/* QEMU's VMRUN loads no shadow: an exit inside one loses it. */
+	check(kt_host_tcg() || kt_regs(v).rip >= KT_CODE + 7, "at %llx, inside STI's shadow", kt_regs(v).rip);
 	v->run->request_interrupt_window = 0;
 	need_ok(ioctl(v->fd, KVM_INTERRUPT, &(struct kvm_interrupt){ 0x40 }));
 	check_eq(kt_run_to_out(v), 0x140);

@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <linux/time64.h>
 #include <linux/uaccess.h>
+#include <compat/run_page.h>
 #include <kvm/guest_mem.h>
 #include <kvm/x86/handlers.h>
 #include <kvm/x86/lapic.h>
@@ -290,7 +291,7 @@ static bool user_hypercall(struct x86_vcpu *v, u64 nr, const u64 *a, bool wide)
 	memset(&run->hypercall, 0, sizeof(run->hypercall));
 	run->hypercall.nr = nr;
 	memcpy(run->hypercall.args, a, 3 * sizeof(*a));
-	run->hypercall.longmode = wide;
+	run_hypercall_longmode(run, wide);
 	ask_user(v, complete_hypercall);
 	return true;
 }
