@@ -579,10 +579,9 @@ TEST(nmi_ends_a_halt)
 /* --- interrupts from user space's own controller --- */
 
 GUEST64(window, "mov $0x1000, %dx; out %al, (%dx); sti; nop; nop; movl $1, 0x30000; 1: jmp 1b");
-TEST(interrupt_window)
+static bool opens_behind_the_shadow(struct kt_vcpu *v)
 {
-	struct kt_vcpu *v = LONG(window);
-
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2 });
 	v->run->request_interrupt_window = 1;
 	kt_run_to_out(v);
 	check_eq(v->run->if_flag, 0);
@@ -590,9 +589,19 @@ TEST(interrupt_window)
 	kt_run(v, KVM_EXIT_IRQ_WINDOW_OPEN);
 	check_eq(v->run->if_flag, 1);
 	check_eq(v->run->ready_for_interrupt_injection, 1);
-	/* QEMU's VMRUN loads no shadow: an exit inside one loses it. */
-	check(kt_host_tcg() || kt_regs(v).rip >= KT_CODE + 7, "at %llx, inside STI's shadow", kt_regs(v).rip);
 	v->run->request_interrupt_window = 0;
+	return kt_regs(v).rip >= KT_CODE + 7;
+}
+
+TEST(interrupt_window)
+{
+	struct kt_vcpu *v = LONG(window);
+	bool good = false;
+
+	/* QEMU's VMRUN loads no shadow, so that an exit that happens to fall inside one loses it: not three times. */
+	for (int i = 0; i < (kt_host_tcg() ? 3 : 1) && !good; i++)
+		good = opens_behind_the_shadow(v);
+	check(good, "at %llx, inside STI's shadow", kt_regs(v).rip);
 	need_ok(ioctl(v->fd, KVM_INTERRUPT, &(struct kvm_interrupt){ 0x40 }));
 	check_eq(kt_run_to_out(v), 0x140);
 	check_eq(v->run->if_flag, 0);

@@ -84,7 +84,7 @@ static bool outside(const struct kvm_enable_cap *cap, u64 mask)
 
 static long enable_quirks(struct x86_vm *vm, const struct kvm_enable_cap *cap)
 {
-	vm->disabled_quirks = cap->args[0] & QUIRKS;	/* the last call counts: a quirk may come back */
+	WRITE_ONCE(vm->disabled_quirks, cap->args[0] & QUIRKS);	/* the last call counts: a quirk may come back */
 	return 0;
 }
 
@@ -117,8 +117,7 @@ static long enable_x2apic_api(struct x86_vm *vm, const struct kvm_enable_cap *ca
 	return 0;
 }
 
-/* Intercepts are decided when a vCPU is made. */
-/* For the vCPUs that are made from now on. */
+/* For the vCPUs that are made from now on: their intercepts are decided then. */
 static long enable_disabled_exits(struct x86_vm *vm, const struct kvm_enable_cap *cap)
 {
 	if (outside(cap, disabled_exits(vm)))

@@ -20,10 +20,10 @@
 #include <asm/debugreg.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
+#include <kvm/guest_mem.h>
 #include <kvm/x86/debug.h>
 #include <kvm/x86/handlers.h>
 #include <kvm/x86/io.h>
-#include <kvm/guest_mem.h>
 #include <kvm/x86/machine.h>
 #include <kvm/x86/mmu.h>
 #include <kvm/x86/vcpu.h>

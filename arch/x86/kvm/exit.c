@@ -234,12 +234,13 @@ static enum outcome exit_pause(struct x86_vcpu *v)
 	return skip_insn(v);
 }
 
-/* As the guest's CPUID says: MISC_ENABLE decides once user space switched that quirk off. */
+/* As the guest would see it now: MISC_ENABLE may decide. */
 static bool guest_has_mwait(struct x86_vcpu *v)
 {
-	if (vm_quirk(vm_of(v), KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
-		return v->cap.f1_ecx & CPUID_1_ECX_MWAIT;
-	return v->misc_enable & MSR_IA32_MISC_ENABLE_MWAIT;
+	u32 eax = 1, ebx, ecx = 0, edx;
+
+	guest_cpuid(v, &eax, &ebx, &ecx, &edx);
+	return ecx & CPUID_1_ECX_MWAIT;
 }
 
 /* Intercepted, they do nothing; on real hardware they may also return at once. */

@@ -80,17 +80,17 @@ static enum outcome in_complete(struct x86_vcpu *v)
 {
 	u32 val = 0;
 
-	if (get_rip(v) != v->io.pio.rip)
+	if (!answer_wanted(v))
 		return OUT_OK;
 	memcpy(&val, v->vcpu.pio_data, min_t(u8, v->io.pio.size, sizeof(val)));
 	trace_kvm_pio(TRACE_PIO_IN, v->io.pio.port, v->io.pio.size, 1, &val);
 	set_accumulator(v, v->io.pio.size, val);
-	return skip_insn(v);
+	return skip_answered(v);
 }
 
 static enum outcome out_complete(struct x86_vcpu *v)
 {
-	return get_rip(v) == v->io.pio.rip ? skip_insn(v) : OUT_OK;
+	return answer_wanted(v) ? skip_answered(v) : OUT_OK;
 }
 
 static enum outcome single_to_user(struct x86_vcpu *v, bool in, u16 port, u8 size)
@@ -99,8 +99,7 @@ static enum outcome single_to_user(struct x86_vcpu *v, bool in, u16 port, u8 siz
 	v->io.pio.port = port;
 	v->io.pio.size = size;
 	v->io.pio.count = 1;
-	v->io.pio.rip = get_rip(v);
-	v->io.complete = in ? in_complete : out_complete;
+	ask_user(v, in ? in_complete : out_complete);
 	return pio_to_user(v);
 }
 

@@ -523,6 +523,8 @@ static u32 user_reason(enum msr_result res)
 
 static enum outcome complete_write(struct x86_vcpu *v)
 {
+	if (!answer_wanted(v))
+		return OUT_OK;
 	if (READ_ONCE(v->vcpu.run->msr.error))
 		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
 	return skip_answered(v);
@@ -533,7 +535,7 @@ static enum outcome complete_read(struct x86_vcpu *v)
 	const struct kvm_run *run = v->vcpu.run;
 	u64 data = READ_ONCE(run->msr.data);
 
-	if (!READ_ONCE(run->msr.error)) {
+	if (answer_wanted(v) && !READ_ONCE(run->msr.error)) {
 		gpr_set(v, RAX, (u32)data);
 		gpr_set(v, RDX, data >> 32);
 	}

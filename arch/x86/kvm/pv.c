@@ -257,8 +257,6 @@ static long hypercall(struct x86_vcpu *v, u64 nr, const u64 *a, bool wide)
 		return clock_pairing(v, a[0], a[1]);
 	case KVM_HC_SEND_IPI:
 		return pv_offered(v, KVM_FEATURE_PV_SEND_IPI) ? send_ipi(v, a, wide) : -KVM_ENOSYS;
-	case KVM_HC_MAP_GPA_RANGE:	/* the ones that user_hypercall() does not let through */
-		return READ_ONCE(vm_of(v)->user_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE) ? -KVM_EINVAL : -KVM_ENOSYS;
 	case KVM_HC_SCHED_YIELD:
 		return pv_offered(v, KVM_FEATURE_PV_SCHED_YIELD) ? sched_yield(v, a[0]) : -KVM_ENOSYS;
 	default:
@@ -273,27 +271,30 @@ static void hypercall_done(struct x86_vcpu *v, long ret)
 
 static enum outcome complete_hypercall(struct x86_vcpu *v)
 {
+	if (!answer_wanted(v))
+		return OUT_OK;
 	hypercall_done(v, READ_ONCE(v->vcpu.run->hypercall.ret));
 	return skip_answered(v);
 }
 
-/* KVM_HC_MAP_GPA_RANGE, which user space asked for: what it says of pages is user space's to judge. */
-static bool user_hypercall(struct x86_vcpu *v, u64 nr, const u64 *a, bool wide)
+/* KVM_CAP_EXIT_HYPERCALL: what the guest says of these pages is user space's to judge. */
+static enum outcome map_gpa_range(struct x86_vcpu *v, const u64 *a, bool wide)
 {
-	u64 gfn = a[0] >> PAGE_SHIFT;
-	struct kvm_run *run;
+	struct kvm_run *run = vcpu_exit_to_user(&v->vcpu, KVM_EXIT_HYPERCALL);
 
-	if (nr != KVM_HC_MAP_GPA_RANGE || !(READ_ONCE(vm_of(v)->user_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE)))
-		return false;
-	if (!PAGE_ALIGNED(a[0]) || !a[1] || gfn + a[1] <= gfn)
-		return false;
-	run = vcpu_exit_to_user(&v->vcpu, KVM_EXIT_HYPERCALL);
 	memset(&run->hypercall, 0, sizeof(run->hypercall));
-	run->hypercall.nr = nr;
+	run->hypercall.nr = KVM_HC_MAP_GPA_RANGE;
 	memcpy(run->hypercall.args, a, 3 * sizeof(*a));
 	run_hypercall_longmode(run, wide);
 	ask_user(v, complete_hypercall);
-	return true;
+	return OUT_USER;
+}
+
+static bool range_ok(u64 gpa, u64 npages)
+{
+	u64 gfn = gpa >> PAGE_SHIFT;
+
+	return PAGE_ALIGNED(gpa) && gfn + npages > gfn;
 }
 
 enum outcome exit_hypercall(struct x86_vcpu *v)
@@ -311,12 +312,15 @@ enum outcome exit_hypercall(struct x86_vcpu *v)
 			a[i] = (u32)a[i];
 	}
 	trace_kvm_hypercall(nr, a[0], a[1], a[2], a[3]);
-	if (unlikely(get_cpl(v)))
+	if (unlikely(get_cpl(v))) {
 		ret = -KVM_EPERM;
-	else if (unlikely(user_hypercall(v, nr, a, wide)))
-		return OUT_USER;
-	else
+	} else if (nr == KVM_HC_MAP_GPA_RANGE && READ_ONCE(vm_of(v)->user_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE)) {
+		if (range_ok(a[0], a[1]))
+			return map_gpa_range(v, a, wide);
+		ret = -KVM_EINVAL;
+	} else {
 		ret = hypercall(v, nr, a, wide);
+	}
 	hypercall_done(v, ret);
 	return skip_insn(v);
 }

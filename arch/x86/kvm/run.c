@@ -433,12 +433,13 @@ long run_vcpu(struct x86_vcpu *v)
 
 	/* What user space was asked for comes first, even if it wants the vCPU back at once. */
 	out = io_complete(v);
-	if (goes_on(out) && run_immediate_exit(v->vcpu.run)) {
-		v->vcpu.stat.signal_exits++;
-		return -EINTR;		/* exit_reason stays: VMMs look at the exit whose access they had finished */
-	}
-	if (goes_on(out))
+	if (goes_on(out)) {
+		if (run_immediate_exit(v->vcpu.run)) {
+			v->vcpu.stat.signal_exits++;
+			return -EINTR;	/* exit_reason stays: VMMs look at the exit whose access they had finished */
+		}
 		v->vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;
+	}
 	while (goes_on(out)) {
 		if (unlikely(__xfer_to_guest_mode_work_pending())) {
 			err = thread_work(v);

@@ -188,13 +188,20 @@ enum outcome skip_insn(struct x86_vcpu *v)
 	return debug_step(v, flags & X86_EFLAGS_TF);
 }
 
-/* The exit's instruction is user space's to answer: its length is kept with the question. */
+/* The exit's instruction is user space's to answer: where it is and how long is kept with the question. */
 void ask_user(struct x86_vcpu *v, enum outcome (*complete)(struct x86_vcpu *v))
 {
 	const struct emulation *e = v->emu;
 
 	v->io.complete = complete;
+	v->io.rip = get_rip(v);
 	v->io.insn_len = e->skip_len;
+}
+
+/* No longer where user space moved the vCPU meanwhile. */
+bool answer_wanted(struct x86_vcpu *v)
+{
+	return get_rip(v) == v->io.rip;
 }
 
 /* And skipped with the answer. */

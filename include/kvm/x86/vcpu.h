@@ -46,12 +46,12 @@ struct cpuid_cache {			/* what the guest's CPUID says, decoded once by cpuid.c *
 	u64 efer_allowed;
 };
 
-struct x86_io {				/* an I/O, MMIO or MSR access that user space completes */
+struct x86_io {				/* what user space was asked for and completes */
 	enum outcome (*complete)(struct x86_vcpu *v);	/* NULL: nothing outstanding */
-	/* Emulated accesses: what user space answered is found here when the instruction runs again. */
-	struct { gpa_t gpa; u32 len; u32 done; bool write; bool valid; u8 data[64]; } mmio;
-	struct { u16 port; u8 size; bool in; bool valid; u32 count; u64 rip; } pio;
-	u8 insn_len;			/* see ask_user(); 0: the exit knows */
+	u64 rip;			/* ask_user(): where the instruction was, */
+	u8 insn_len;			/* and its length; 0: the exit knows */
+	/* Port I/O; valid: an emulated instruction that runs again finds its input answered. */
+	struct { u16 port; u8 size; bool in; bool valid; u32 count; } pio;
 };
 
 struct x86_vcpu {
@@ -224,8 +224,12 @@ bool efer_ok(struct x86_vcpu *v, u64 efer);	/* may the guest write this value no
 
 /* The instruction of the last exit is done: RIP goes past it (decoding it if hardware did not say). */
 enum outcome skip_insn(struct x86_vcpu *v);
-/* skip.c: an exit whose instruction user space answers; complete ends with skip_answered(). */
+/*
+ * skip.c: an exit whose instruction user space answers. complete() does nothing but return OUT_OK unless
+ * answer_wanted(), and ends with skip_answered().
+ */
 void ask_user(struct x86_vcpu *v, enum outcome (*complete)(struct x86_vcpu *v));
+bool answer_wanted(struct x86_vcpu *v);
 enum outcome skip_answered(struct x86_vcpu *v);
 void cr_operand_from_code(struct x86_vcpu *v);	/* skip.c: fills v->exit.cr from the instruction, if it is a MOV */
 

@@ -75,7 +75,7 @@ static inline bool vm_lapic_in_kernel(const struct x86_vm *vm)
 
 static inline bool vm_quirk(const struct x86_vm *vm, u64 quirk)
 {
-	return !(vm->disabled_quirks & quirk);
+	return !(READ_ONCE(vm->disabled_quirks) & quirk);
 }
 
 #endif

@@ -145,14 +145,14 @@ void mmu_zap_all(struct kvm *kvm)
 void mmu_trim(struct kvm *kvm)
 {
 	const struct mmu_vm *m = x86_vm(kvm)->mmu;
-	unsigned int max = READ_ONCE(m->max_tables), as, n = 0;
+	unsigned int max = READ_ONCE(m->max_tables), as;
+	long n = PT_MAX_LEVELS;		/* room for the path that the caller is about to build */
 
 	if (likely(!max))
 		return;
 	for (as = 0; as < KVM_ADDRESS_SPACES; as++)
 		n += atomic_read(&m->space[as].tables);
-	/* room for the path that the caller is about to build */
-	if (n + PT_MAX_LEVELS > max)
+	if (n > max)
 		mmu_zap_all(kvm);
 }
 
