@@ -178,20 +178,37 @@ bool guest_cpuid(struct x86_vcpu *v, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 }
 EXPORT_SYMBOL_GPL(guest_cpuid);
 
-enum outcome exit_cpuid(struct x86_vcpu *v)
+static __always_inline bool cpuid_in_gprs(struct x86_vcpu *v)
 {
 	u64 *r = v->state.gpr;
 	u32 eax = r[RAX], ecx = r[RCX], ebx, edx;
-	bool found;
+	bool found = guest_cpuid(v, &eax, &ebx, &ecx, &edx);
 
-	if (unlikely(v->misc_features & MISC_FEATURES_CPUID_FAULT) && get_cpl(v))
-		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
-	found = guest_cpuid(v, &eax, &ebx, &ecx, &edx);
-	trace_kvm_cpuid(r[RAX], r[RCX], eax, ebx, ecx, edx, found);
 	r[RAX] = eax;
 	r[RBX] = ebx;
 	r[RCX] = ecx;
 	r[RDX] = edx;
+	return found;
+}
+
+/* Apart, so that who does not trace keeps no question for it. */
+static noinline void traced_cpuid(struct x86_vcpu *v)
+{
+	const u64 *r = v->state.gpr;
+	u32 function = r[RAX], index = r[RCX];
+	bool found = cpuid_in_gprs(v);
+
+	trace_kvm_cpuid(function, index, r[RAX], r[RBX], r[RCX], r[RDX], found);
+}
+
+enum outcome exit_cpuid(struct x86_vcpu *v)
+{
+	if (unlikely(v->misc_features & MISC_FEATURES_CPUID_FAULT) && get_cpl(v))
+		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
+	if (trace_kvm_cpuid_enabled())
+		traced_cpuid(v);
+	else
+		cpuid_in_gprs(v);
 	return skip_insn(v);
 }
 

@@ -198,18 +198,14 @@ void ask_user(struct x86_vcpu *v, enum outcome (*complete)(struct x86_vcpu *v))
 	v->io.insn_len = e->skip_len;
 }
 
-/* No longer where user space moved the vCPU meanwhile. */
-bool answer_wanted(struct x86_vcpu *v)
-{
-	return get_rip(v) == v->io.rip;
-}
-
 /* And skipped with the answer. */
 enum outcome skip_answered(struct x86_vcpu *v)
 {
 	struct emulation *e = v->emu;
 	enum outcome out;
 
+	if (likely(!v->io.insn_len))
+		return skip_insn(v);
 	e->skip_len = v->io.insn_len;
 	out = skip_insn(v);
 	e->skip_len = 0;

@@ -229,8 +229,13 @@ enum outcome skip_insn(struct x86_vcpu *v);
  * answer_wanted(), and ends with skip_answered().
  */
 void ask_user(struct x86_vcpu *v, enum outcome (*complete)(struct x86_vcpu *v));
-bool answer_wanted(struct x86_vcpu *v);
 enum outcome skip_answered(struct x86_vcpu *v);
+/* No longer where user space moved the vCPU meanwhile. */
+static inline bool answer_wanted(struct x86_vcpu *v)
+{
+	return get_rip(v) == v->io.rip;
+}
+
 void cr_operand_from_code(struct x86_vcpu *v);	/* skip.c: fills v->exit.cr from the instruction, if it is a MOV */
 
 /* msr.c; OUT_FAULT: the caller raises #GP (nothing is queued). */
