@@ -585,6 +585,28 @@ TEST(unknown_to_user_space)
 	want_gp(v, true, MSR_PAT, 2, __LINE__);
 }
 
+/* The VMM sends the vCPU elsewhere instead of answering: nothing is skipped there, no register written. */
+TEST(no_answer_after_a_move)
+{
+	struct kt_vcpu *v = kt_long_vcpu(false);
+	struct kvm_regs r;
+
+	if (kt_distro())
+		skip("these modules skip wherever the vCPU is then");
+	user_msrs(v, KVM_MSR_EXIT_REASON_UNKNOWN);
+	start(v, false, MSR_NOWHERE, 0);
+	want_access(v, KVM_EXIT_X86_RDMSR, MSR_NOWHERE, KVM_MSR_EXIT_REASON_UNKNOWN);
+	v->run->msr.data = 0x1122334455667788;
+	memcpy(v->vm->mem + KT_CODE + 0x100, "\xf4\x0f\x0b\x0f\x0b", 5);		/* hlt; ud2; ud2 */
+	r = kt_regs(v);
+	r.rip = KT_CODE + 0x100;
+	r.rax = 7;
+	kt_set_regs(v, &r);
+	kt_run(v, KVM_EXIT_HLT);
+	check_eq(kt_regs(v).rip, KT_CODE + 0x101);
+	check_eq(kt_regs(v).rax, 7);
+}
+
 TEST(invalid_to_user_space)
 {
 	struct kt_vcpu *v = kt_long_vcpu(false);
