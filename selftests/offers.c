@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is offered and belongs to no other subject here: exits that can be switched off, paravirtual features that follow CPUID, the
+ * What is offered and belongs to no other subject here: exits that can be switched off, paravirtual features that follow CPUID, quirks, the
  * older calls for the PIT, addresses that the VMM gives away, machine-check capabilities.
  */
 #include "lib/vm.h"
@@ -47,6 +47,40 @@ TEST(disabled_exits_are_checked)
 	check_eq(kt_enable_cap(vm->fd, KVM_CAP_X86_DISABLE_EXITS, can), 0);
 	need_ok(ioctl(vm->fd, KVM_CREATE_VCPU, 0));		/* at any time, for vCPUs to come */
 	check_eq(kt_enable_cap(vm->fd, KVM_CAP_X86_DISABLE_EXITS, can), 0);
+}
+
+/* --- MONITOR under quirks --- */
+
+GUEST64(monitors, "mov $0x30000, %eax; xor %ecx, %ecx; xor %edx, %edx; monitor; hlt");
+static bool monitor_faults(struct kt_vcpu *v)
+{
+	uint32_t reason;
+
+	kt_load(v->vm, monitors);
+	kt_set_regs(v, &(struct kvm_regs){ .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2 });
+	reason = kt_run_any(v);
+	if (reason == KVM_EXIT_HLT)
+		return false;
+	need(reason == KVM_EXIT_IO, "exit %s", kt_exit_name(reason));
+	check_eq(*(uint32_t *)((char *)v->run + v->run->io.data_offset), 0x100 + 6);	/* #UD */
+	return true;
+}
+
+TEST(monitor_follows_misc_enable)
+{
+	const uint64_t quirks = KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT;
+	struct kt_vcpu *v = kt_long_vcpu(false);
+	uint64_t misc;
+
+	if ((kt_cap(v->vm, KVM_CAP_DISABLE_QUIRKS2) & quirks) != quirks)
+		skip("these quirks cannot be switched off");
+	need(kt_get_msr(v, 0x1a0, &misc) == 1);
+	check(!monitor_faults(v), "with both quirks");
+	need_ok(kt_enable_cap(v->vm->fd, KVM_CAP_DISABLE_QUIRKS2, quirks));
+	need(kt_set_msr(v, 0x1a0, misc & ~(1ull << 18)) == 1);
+	check(monitor_faults(v), "off in MISC_ENABLE");
+	need(kt_set_msr(v, 0x1a0, misc | 1 << 18) == 1);
+	check(!monitor_faults(v), "on in MISC_ENABLE");
 }
 
 /* --- KVM_CAP_ENFORCE_PV_FEATURE_CPUID --- */
