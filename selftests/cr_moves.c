@@ -52,6 +52,36 @@ TEST(cr4_from_registers)
 	check(AFTER(cr4_prefixed).cr4 & CR4_DE, "DE is not set after a prefix that means nothing");
 }
 
+/*
+ * Write protection, which hardware may let the guest switch without an exit, holds for what the kernel writes in its place:
+ * INS to a page that the guest's tables do not let it write. WP on, off and on again; last with a translation made before.
+ */
+GUEST64(wp, "mov $0x20000000, %edi\n mov $0x1000, %edx\n mov %cr0, %rbx\n mov %rbx, %rcx\n and $~0x10000, %rbx\n"
+	"or $0x10000, %rcx\n mov %rbx, %cr0\n insl\n mov %rcx, %cr0\n mov %rbx, %cr0\n insl\n"
+	"mov %rcx, %cr0\n mov $0x20000000, %edi\n insl\n hlt\n");
+
+TEST(write_protection_of_ins)
+{
+	struct kt_vcpu *v = kt_long_vcpu(false);
+	uint64_t *pd = (uint64_t *)(v->vm->mem + KT_PD);
+	uint32_t *mem = (uint32_t *)v->vm->mem, n = 0;
+
+	kt_load(v->vm, wp);
+	pd[0x20000000 >> 21] = 0x85;			/* the first 2 MB once more, not writable */
+	mem[0] = mem[1] = 0;
+	for (;;) {
+		kt_run(v, KVM_EXIT_IO);
+		if (v->run->io.direction == KVM_EXIT_IO_OUT)
+			break;
+		need(++n <= 3);
+		*(uint32_t *)((uint8_t *)v->run + v->run->io.data_offset) = n * 0x11111111;
+	}
+	check_eq(*(uint32_t *)((uint8_t *)v->run + v->run->io.data_offset), 0x10e);
+	check_eq(kt_guest_u64(v->vm, KT_DATA - 8), 3);	/* present, write, supervisor */
+	check_eq(mem[0], 0x11111111);
+	check_eq(mem[1], 0x22222222);
+}
+
 TEST(machine_status_word)
 {
 	check_eq(AFTER(msw).cr0 & (CR0_MP | CR0_TS | 1), CR0_MP | CR0_TS | 1);

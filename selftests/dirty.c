@@ -412,6 +412,47 @@ TEST(on_and_off_while_it_writes)
 		check(mem[PLACE(i) * 512] >= kt_guest_u64(v->vm, KT_DATA));
 }
 
+/* Many more pages than a log kept by hardware takes, written by one KVM_RUN. */
+TEST(every_page_at_once)
+{
+	struct kt_vcpu *v = vcpu_with(MADV_NOHUGEPAGE, LOG, 0);
+	struct kt_thread *t;
+
+	for (int i = 0; i < 3; i++) {
+		kt_guest_u64(v->vm, KT_DATA) = 0;
+		kt_fill(v, KT_WINDOW, SLOT_PAGES, KT_PAGE, KT_DATA);
+		t = kt_start(v);
+		need(kt_wait(kt_guest_u64(v->vm, KT_DATA) > 0), "the guest stands");
+		kt_stop_well(t);
+		check_eq(log_of(v->vm), SLOT_PAGES);
+		check_eq(log_of(v->vm), 0);
+		write_page(v, 7);
+		check_eq(log_of(v->vm), 1);
+		check(bit(7));
+	}
+}
+
+/* What was written while nobody logged is not in the log, though the page was not touched since it was harvested. */
+TEST(writes_before_logging_do_not_count)
+{
+	struct kt_vcpu *v = vcpu_with(MADV_NOHUGEPAGE, LOG, 0);
+
+	for (uint64_t p = 0; p < 20; p++)
+		write_page(v, p);
+	check_eq(log_of(v->vm), 20);
+	set_flags(v, 0);
+	for (uint64_t p = 5; p < 15; p++)
+		write_page(v, p);
+	set_flags(v, LOG);
+	check_eq(log_of(v->vm), 0);
+	for (uint64_t p = 0; p < 40; p += 2)
+		write_page(v, p);
+	check_eq(log_of(v->vm), 20);
+	kt_guest_read(v, KT_WINDOW + 1000 * KT_PAGE);
+	if (!kt_distro())		/* 6.1 reports a page that was mapped for reading */
+		check_eq(log_of(v->vm), 0);
+}
+
 /* A moved slot logs on under its new address. */
 TEST(moved_slot)
 {

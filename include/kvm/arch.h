@@ -94,6 +94,8 @@ bool arch_mmu_age(struct kvm *kvm, const struct gfn_range *r, bool clear); /* li
 /* kvm->noncoherent_dma became zero or ceased to be: memory types of what is mapped are chosen anew. May sleep. */
 void arch_noncoherent_changed(struct kvm *kvm);
 void arch_mmu_release(struct kvm *kvm);			/* the mm goes away: drop every mapping; takes mmu_lock */
+/* Before bits are collected: what hardware has logged by itself until now is in the bitmaps on return. */
+void arch_dirty_sync(struct kvm *kvm);
 /* Write-protect (or clear D bits of) the frames slot->base + first + bits of mask; mmu_lock write-held. */
 void arch_mmu_protect(struct kvm *kvm, struct memslot *slot, u64 first, unsigned long mask);
 

@@ -21,10 +21,11 @@ enum {
 	REQ_TLB_FLUSH,		/* translations of the whole guest are stale (wait) */
 	REQ_RELOAD_ROOT,	/* the root page table was freed (wait) */
 	REQ_DEAD,		/* the VM is dead (wait) */
+	REQ_DIRTY_LOG,		/* leave the guest: what hardware logged is wanted in the bitmaps (wait) */
 	REQ_UNBLOCK,		/* stop halting, look again */
 	REQ_ARCH,		/* first of the architecture's own */
 };
-#define REQ_WAITS	(BIT(REQ_TLB_FLUSH) | BIT(REQ_RELOAD_ROOT) | BIT(REQ_DEAD))
+#define REQ_WAITS	(BIT(REQ_TLB_FLUSH) | BIT(REQ_RELOAD_ROOT) | BIT(REQ_DIRTY_LOG) | BIT(REQ_DEAD))
 
 struct vcpu_stats {
 	u64 exits, io_exits, mmio_exits, signal_exits, irq_window_exits, nmi_window_exits;

@@ -104,6 +104,7 @@ long vm_get_dirty_log(struct kvm_call *c)
 	if (err)
 		return err;
 	bytes = slot_dirty_bytes(s);
+	arch_dirty_sync(kvm);
 	if (kvm->dirty_protect & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
 		return copy_to_user(to, s->dirty, bytes) ? -EFAULT : 0;
 	if (collect(kvm, s, 0, bytes / sizeof(long), NULL))

@@ -23,7 +23,7 @@
 #include <trace/events/ipi.h>
 
 /* Requests that only matter to a vCPU on its way into the guest: one that sleeps may sleep on. */
-#define REQ_LETS_SLEEP	(BIT(REQ_TLB_FLUSH) | BIT(REQ_RELOAD_ROOT))
+#define REQ_LETS_SLEEP	(BIT(REQ_TLB_FLUSH) | BIT(REQ_RELOAD_ROOT) | BIT(REQ_DIRTY_LOG))
 
 /* How many vCPUs a yield tries before it gives up. */
 #define YIELD_TRIES	3

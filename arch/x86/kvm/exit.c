@@ -108,6 +108,13 @@ static enum outcome exit_nothing(struct x86_vcpu *v)
 	return OUT_OK;
 }
 
+/* If nobody wants the log any more, it was not taken on the way here. */
+static enum outcome exit_log_full(struct x86_vcpu *v)
+{
+	mmu_drain_log(v);
+	return OUT_OK;
+}
+
 static enum outcome exit_recheck(struct x86_vcpu *v)
 {
 	v->recheck_events = true;
@@ -565,7 +572,7 @@ static const struct exit_row rows[NR_EXIT_KINDS] = {
 	ROW(TPR_BELOW,		exit_recheck,		MAY_VECTOR),
 	ROW(CR8_WRITE,		exit_cr,		0),
 	ROW(PREEMPT_TIMER,	exit_preempt_timer,	MAY_VECTOR),
-	ROW(PML_FULL,		exit_nothing,		MAY_VECTOR | DELIVERY),
+	ROW(PML_FULL,		exit_log_full,		MAY_VECTOR | DELIVERY),
 	ROW(MTF,		exit_recheck,		MAY_VECTOR),
 	ROW(BAD_STATE,		exit_bad_state,		MAY_VECTOR),
 	ROW(NESTED_INSN,	exit_ud,		0),

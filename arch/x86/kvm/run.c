@@ -81,6 +81,7 @@ static void serve_translations(struct x86_vcpu *v)
 	struct kvm_vcpu *vcpu = &v->vcpu;
 
 	vcpu_take_request(vcpu, REQ_RELOAD_ROOT);	/* mmu_load_root() looks for itself */
+	vcpu_take_request(vcpu, REQ_DIRTY_LOG);		/* the exit was all that it asked for */
 	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH)) {
 		vcpu_take_request(vcpu, REQ_TLB_GUEST);	/* included */
 		vcpu->stat.tlb_flush++;
@@ -119,7 +120,7 @@ static enum outcome serve_interrupts(struct x86_vcpu *v)
 #define EVENT_REQUESTS	(BIT(REQ_EVENT) | BIT(REQ_NMI) | BIT(REQ_SMI) | BIT(REQ_PIC) | BIT(REQ_APF_READY) | \
 			 BIT(REQ_TRIPLE_FAULT))
 #define TIME_REQUESTS	(BIT(REQ_MASTERCLOCK) | BIT(REQ_CLOCK_UPDATE) | BIT(REQ_STEAL_UPDATE) | BIT(REQ_TIMER))
-#define PAGING_REQUESTS	(BIT(REQ_TLB_FLUSH) | BIT(REQ_RELOAD_ROOT) | BIT(REQ_TLB_GUEST))
+#define PAGING_REQUESTS	(BIT(REQ_TLB_FLUSH) | BIT(REQ_RELOAD_ROOT) | BIT(REQ_TLB_GUEST) | BIT(REQ_DIRTY_LOG))
 #define INTR_REQUESTS	(BIT(REQ_APIC_EVENT) | BIT(REQ_LOAD_LEVELS) | BIT(REQ_TRIPLE_FAULT) | BIT(REQ_IOAPIC_EOI))
 
 static noinline enum outcome serve_requests(struct x86_vcpu *v)
@@ -284,6 +285,9 @@ static __always_inline void run_guest(struct x86_vcpu *v)
 		debug_exit(v);
 		fpu_exit(v);
 		v->vcpu.stat.exits++;
+		/* Before a host interrupt is answered: it may be the one by which a harvest asks for this. */
+		if (unlikely(READ_ONCE(vm_of(v)->log_slots)))
+			mmu_drain_log(v);
 		vendor_call(irq_exit)(v);
 		vendor_call(exit)(v, &v->exit);
 		trace_exit(v);
@@ -526,6 +530,8 @@ static void to_user(struct x86_vcpu *v, u64 valid)
 	struct kvm_run *run = v->vcpu.run;
 
 	settle_pv_eoi(v);
+	if (vendor_caps.pml)
+		mmu_drain_log(v);
 	run->if_flag = !!(get_rflags(v) & X86_EFLAGS_IF);
 	run->cr8 = v->lapic ? lapic_get_cr8(v) : v->cr8;
 	run->apic_base = v->apic_base;

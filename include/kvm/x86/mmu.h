@@ -41,6 +41,9 @@ enum fault_end mmu_fault(struct x86_vcpu *v, gpa_t gpa, u64 error /* PFERR_* */)
 /* The trapping mapping (EXIT_MMIO): true and *gpa unchanged if the page is still no memory. */
 bool mmu_mmio_valid(struct x86_vcpu *v, gpa_t gpa);
 
+/* Writes that the CPU logged (PML), into the slots' bitmaps. vCPU thread, loaded; IRQs may be off. */
+void mmu_drain_log(struct x86_vcpu *v);
+
 /* The guest's own tables. */
 enum { ACC_W = 1, ACC_X = 2, ACC_U = 4, ACC_IMPLICIT = 8 /* supervisor access made by hardware: ignores EFLAGS.AC */ };
 struct guest_fault {

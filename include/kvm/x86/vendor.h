@@ -42,7 +42,6 @@ enum entry_end {
 
 /* What this CPU's hardware and the module parameters allow; filled by the vendor's init. */
 struct vendor_caps {
-	u64 cr4_guest_owned;
 	u64 efer_allowed;
 	u64 debugctl_allowed;
 	u64 tsc_max_ratio;		/* 1 << tsc_frac_bits when there is no scaling */
@@ -125,6 +124,8 @@ struct vendor_ops {
 	void (*tsc)(struct x86_vcpu *v);		/* v->tsc_offset, v->tsc_ratio */
 	void (*root)(struct x86_vcpu *v, hpa_t root);	/* of the two-dimensional (or shadow) tables */
 	void (*flush)(struct x86_vcpu *v, enum flush_scope scope, u64 addr);
+	/* Addresses that hardware logged as written (PML), taken out of its log: how many. Loaded; good until entry. */
+	unsigned int (*logged)(struct x86_vcpu *v, const u64 **gpas);
 	void (*tpr)(struct x86_vcpu *v, u8 tpr, int pending); /* bits 7:0; highest pending vector or -1 */
 	int (*guest_tpr)(struct x86_vcpu *v);		/* what the guest left in the hardware's TPR; -1: unchanged */
 

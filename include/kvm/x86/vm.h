@@ -30,6 +30,7 @@ struct x86_vm {
 	atomic_t apic_map_dirty;
 
 	struct mmu_vm *mmu;
+	unsigned int log_slots;			/* slots that log, where the CPU helps (PML); slots_lock */
 	gpa_t tss_addr;				/* KVM_SET_TSS_ADDR; GPA_NONE: not set */
 	gpa_t identity_map;			/* KVM_SET_IDENTITY_MAP_ADDR */
 

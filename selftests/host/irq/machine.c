@@ -151,7 +151,12 @@ static void no_tpr(struct x86_vcpu *v, u8 tpr, int pending)
 {
 }
 
+static void no_intercepts(struct x86_vcpu *v)
+{
+}
+
 __typeof__(*((struct vendor_ops *)0)->tpr) *vendor_tpr = no_tpr;
+__typeof__(*((struct vendor_ops *)0)->intercepts) *vendor_intercepts = no_intercepts;
 
 struct x86_vcpu *cpu(struct x86_vm *vm, unsigned int i)
 {

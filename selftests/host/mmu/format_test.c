@@ -76,6 +76,33 @@ static void parking(void)
 	CHECK_EQ(ent_make_old(e), e & ~0x100ull);
 }
 
+/* Page-modification logging: protecting a 4K page is clearing D, parts of a protected large page are writable without D. */
+static void hardware_log(void)
+{
+	u64 e, part;
+
+	pt_configure(PT_EPT_AD, 4, true, 46, 0);
+	CHECK(!pt.hw_log);
+	e = ent_page(0x12345000, PT_4K, ENT_MAY_WRITE | ENT_WRITE_NOW | ENT_IS_RAM);
+	CHECK_EQ(ent_protect(e), e & ~2ull);
+	pt.hw_log = true;
+	CHECK_EQ(ent_protect(e), e & ~0x200ull);
+	CHECK(ent_permits(ent_protect(e), true, true));
+	CHECK_EQ(ent_page(0x12345000, PT_4K, ENT_MAY_WRITE | ENT_WRITE_LOGGED | ENT_IS_RAM), ent_protect(e));
+	/* hardware logs a large page by its first address only: those lose the right to write */
+	e = ent_page(0x12200000, PT_2M, ENT_MAY_WRITE | ENT_WRITE_NOW | ENT_IS_RAM);
+	CHECK_EQ(ent_protect(e), e & ~2ull);
+	part = ent_part(ent_protect(e), PT_2M, 3);
+	CHECK_EQ(part & ~ENT_SOFT, 0x12203177);
+	CHECK_EQ(ent_part(e, PT_2M, 3) & ~ENT_SOFT, 0x12203377);
+	/* what the VMM may not write stays so */
+	e = ent_page(0x12200000, PT_2M, ENT_IS_RAM);
+	CHECK(!ent_permits(ent_part(ent_protect(e), PT_2M, 3), true, false));
+	e = ent_page(0x40000000, PT_1G, ENT_MAY_WRITE | ENT_WRITE_NOW | ENT_IS_RAM);
+	CHECK(!ent_permits(ent_part(ent_protect(e), PT_1G, 3), true, false));
+	pt_configure(PT_EPT_AD, 4, true, 46, 0);
+}
+
 static void parts(void)
 {
 	u64 e;
@@ -94,4 +121,5 @@ void format_tests(void)
 	run_test("NPT entries", npt_entries);
 	run_test("parked entries", parking);
 	run_test("parts of a large page", parts);
+	run_test("pages that hardware logs", hardware_log);
 }

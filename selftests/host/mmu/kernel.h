@@ -84,6 +84,8 @@ struct hlist_node { struct hlist_node *next, **pprev; };
 struct hlist_head { struct hlist_node *first; };
 struct mutex { int unused; };
 struct srcu_struct { int unused; };
+int srcu_read_lock(struct srcu_struct *s);
+void srcu_read_unlock(struct srcu_struct *s, int idx);
 struct xarray { int unused; };
 struct mmu_notifier { int unused; };
 struct preempt_notifier { int unused; };
@@ -160,6 +162,7 @@ struct cpuinfo { u32 extended_cpuid_level; };
 extern struct cpuinfo boot_cpu_data;
 extern u32 shim_phys_bits;
 extern bool shim_itlb_bug;
+extern bool shim_pml;			/* the vendor reports page-modification logging */
 #define cpuid_eax(leaf)		shim_phys_bits
 #define X86_BUG_ITLB_MULTIHIT	0
 #define boot_cpu_has_bug(b)	shim_itlb_bug
@@ -180,6 +183,7 @@ int kstrtobool(const char *s, bool *v);
 #define pr_err(...)		((void)0)
 #define pr_debug(...)		((void)0)
 
+#define X86_CR0_WP		BIT(16)
 #define X86_CR4_PSE		BIT(4)
 #define X86_CR4_PAE		BIT(5)
 #define X86_CR4_LA57		BIT(12)

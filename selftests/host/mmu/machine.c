@@ -11,6 +11,7 @@ long live_pages, live_objects, fail_alloc_after = -1;
 struct cpuinfo boot_cpu_data = { .extended_cpuid_level = 0x80000008 };
 u32 shim_phys_bits = 48;	/* user addresses are the physical ones here */
 bool shim_itlb_bug;
+bool shim_pml;
 bool itlb_multihit_kvm_mitigation;
 unsigned int poison_signals;
 
@@ -192,7 +193,6 @@ u8 *frame_state;
 unsigned int remote_flushes;
 u64 guest_rflags;
 void (*during_lookup)(void);
-struct vendor_ops vendor_ops;
 struct vendor_caps vendor_caps;
 struct list_head kvm_vms = { &kvm_vms, &kvm_vms };
 struct mutex kvm_vms_lock;
@@ -200,7 +200,7 @@ struct mutex kvm_vms_lock;
 static u64 next_frame = 1;
 static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;	/* the VMM's page table, frames */
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_rwlock_t srcu = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static pthread_rwlock_t srcu = PTHREAD_RWLOCK_INITIALIZER;	/* readers never wait for a writer that waits */
 static u64 generation;
 static int flushes_waiting;		/* vCPUs stay out of guest mode for them, or mutexes let nobody in */
 
@@ -212,6 +212,18 @@ void vm_enter_srcu(void)
 void vm_leave_srcu(void)
 {
 	pthread_rwlock_unlock(&srcu);
+}
+
+int srcu_read_lock(struct srcu_struct *s)
+{
+	vm_enter_srcu();
+	return 1;
+}
+
+void srcu_read_unlock(struct srcu_struct *s, int idx)
+{
+	CHECK_EQ(idx, 1);
+	vm_leave_srcu();
 }
 
 struct memslots *kvm_slots(struct kvm *kvm, int as)
@@ -357,9 +369,38 @@ void guest_lock(struct hw_vcpu *c)
 	pthread_mutex_lock(&c->guest);
 }
 
+/* The exit: what hardware logged is taken before anyone can see the vCPU outside. */
 void guest_unlock(struct hw_vcpu *c)
 {
+	if (READ_ONCE(vm->log_slots) || c->logged == HW_LOG)
+		mmu_drain_log(c->v);
 	pthread_mutex_unlock(&c->guest);
+}
+
+static unsigned int take_log(struct x86_vcpu *v, const u64 **gpas)
+{
+	for (unsigned int i = 0; i < TEST_VCPUS; i++) {
+		if (hw[i].v == v) {
+			unsigned int n = hw[i].logged;
+
+			*gpas = hw[i].log;
+			hw[i].logged = 0;
+			return n;
+		}
+	}
+	return 0;
+}
+
+/* Waits until every vCPU has left the guest once. */
+void kvm_request_all(struct kvm *kvm, unsigned int req)
+{
+	CHECK_EQ(req, REQ_DIRTY_LOG);
+	__atomic_fetch_add(&flushes_waiting, 1, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < TEST_VCPUS; i++) {
+		pthread_mutex_lock(&hw[i].guest);
+		pthread_mutex_unlock(&hw[i].guest);
+	}
+	__atomic_fetch_sub(&flushes_waiting, 1, __ATOMIC_SEQ_CST);
 }
 
 int vcpu_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, size_t len)
@@ -587,6 +628,8 @@ static void no_fetch(struct x86_vcpu *v, u32 groups)
 	v->state.rflags = guest_rflags;
 }
 
+struct vendor_ops vendor_ops = { .logged = take_log };
+
 __typeof__(vendor_ops.root) vendor_root = no_op_root;
 __typeof__(vendor_ops.flush) vendor_flush = count_flush;
 __typeof__(vendor_ops.fetch) vendor_fetch = no_fetch;
@@ -620,8 +663,10 @@ static enum hw_end walk_ept(u64 *table, int level, u64 gfn, bool write, bool exe
 				*error = 1 | (write ? 2 : 0) | (exec ? 16 : 0);
 				return HW_FAULT;
 			}
-			if (set == e || try_cmpxchg64(p, &e, set))
+			if (set == e || try_cmpxchg64(p, &e, set)) {
+				t->dirtied = set & ~e & 0x200;
 				break;
+			}
 		}
 		rights &= e;
 		if (!leaf) {
@@ -695,6 +740,10 @@ enum hw_end hw_access(struct hw_vcpu *c, u64 gfn, bool write, bool exec, u64 *pf
 			*psc = (struct psc_entry){ .valid = true, .region = gfn >> 9, .table = n.table };
 		if (r != HW_OK)
 			return r;
+		if (pt.hw_log && n.dirtied) {
+			CHECK(c->logged < HW_LOG);	/* hw_exit() comes long before */
+			c->log[c->logged++] = gfn << 12;
+		}
 		*t = n;
 	}
 	*pfn = t->pfn;
@@ -741,6 +790,7 @@ void machine_start(enum pt_kind k, unsigned int levels, bool page_1g)
 {
 	struct vendor_caps caps = {
 		.two_dim = true, .ept_format = k != PT_NPT, .ept_ad = k == PT_EPT_AD, .two_dim_levels = levels, .page_1g = page_1g,
+		.pml = shim_pml,
 	};
 	pthread_rwlockattr_t attr;
 	unsigned int i;

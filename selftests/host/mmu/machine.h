@@ -13,6 +13,7 @@
 #define MAX_FRAMES	(1u << 24)
 #define TEST_VCPUS	4
 #define TLB_SIZE	256
+#define HW_LOG		512
 
 /* What the VMM's page table says of a page, and the state of a host frame. */
 struct host_pte {
@@ -24,7 +25,7 @@ struct host_pte {
 enum frame_state { FRAME_DEAD, FRAME_READ, FRAME_WRITE };
 
 struct tlb_entry {
-	bool valid, write, exec;
+	bool valid, write, exec, dirtied;
 	u64 gfn, pfn;
 	u64 *table;			/* what the walk ended in, if the lowest level */
 };
@@ -42,6 +43,8 @@ struct hw_vcpu {
 	struct tlb_entry tlb[TLB_SIZE];
 	struct psc_entry psc[16];
 	unsigned int flushes;
+	u64 log[HW_LOG];		/* page-modification log (SDM 29.3.6), from the start and not from the end */
+	unsigned int logged;
 };
 
 extern struct x86_vm *vm;

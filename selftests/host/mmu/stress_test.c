@@ -2,7 +2,8 @@
 /*
  * Everything at once: vCPUs that access, a host that unmaps, remaps, splits, merges and ages, a VMM that logs, harvests and
  * replaces slots. Checked at each access: the frame that hardware reaches is alive and, for a write, writable, and the
- * slot is there. Checked at the end: a migration by the dirty log has copied the last write of every page.
+ * slot is there. Checked whenever logging ends, with the vCPUs at rest: a migration by the dirty log has copied the last
+ * write of every page.
  */
 #include <time.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@ static bool stop;
 static bool small_there;
 static struct memslot *main_slot;
 static u64 writes[MAIN_PAGES], copied[MAIN_PAGES];
-static u64 accesses;
+static u64 accesses, lost, phases;
+static pthread_rwlock_t world = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;	/* vCPUs hold it while they run */
 
 static void use(struct hw_vcpu *c, u64 gfn, bool write)
 {
@@ -66,6 +68,7 @@ static void *vcpu_thread(void *arg)
 		bool write = rnd() & 1, exec = !write && !(rnd() % 8);
 		enum hw_end r;
 
+		pthread_rwlock_rdlock(&world);
 		guest_lock(c);
 		r = hw_access(c, gfn, write, exec, &pfn, &error);
 		guest_unlock(c);
@@ -76,6 +79,7 @@ static void *vcpu_thread(void *arg)
 			vm_leave_srcu();
 		}
 		use(c, gfn, write);
+		pthread_rwlock_unlock(&world);
 		if (!(++n % 32))
 			sched_yield();
 	}
@@ -153,6 +157,7 @@ static void *slot_thread(void *arg)
 
 static void harvest(void)
 {
+	arch_dirty_sync(&vm->kvm);
 	for (u64 w = 0; w < MAIN_PAGES / 64; w++) {
 		unsigned long mask;
 
@@ -168,6 +173,17 @@ static void harvest(void)
 	}
 }
 
+/* Everything that was written has been copied. */
+static void last_harvest(void)
+{
+	pthread_rwlock_wrlock(&world);
+	harvest();
+	for (u64 i = 0; i < MAIN_PAGES; i++)
+		lost += writes[i] != copied[i];
+	phases++;
+	pthread_rwlock_unlock(&world);
+}
+
 static void *log_thread(void *arg)
 {
 	while (!READ_ONCE(stop)) {
@@ -181,14 +197,10 @@ static void *log_thread(void *arg)
 			usleep(rnd() % 300);
 			go = rnd() % 12;
 		} while (go && !READ_ONCE(stop));
-		if (READ_ONCE(stop))
-			return NULL;
+		last_harvest();
 		main_slot = slot_set_flags(main_slot, 0);
 		usleep(rnd() % 3000);
 	}
-	main_slot = slot_set_flags(main_slot, KVM_MEM_LOG_DIRTY_PAGES);
-	for (u64 i = 0; i < MAIN_PAGES; i++)
-		copied[i] = READ_ONCE(writes[i]);
 	return NULL;
 }
 
@@ -196,12 +208,12 @@ static void stress(enum pt_kind kind)
 {
 	void *(*const others[])(void *) = { host_thread, host_thread, host_thread, slot_thread, log_thread };
 	pthread_t t[TEST_VCPUS + ARRAY_SIZE(others)];
-	u64 total = 0, lost = 0;
+	u64 total = 0;
 	unsigned int i;
 
 	machine_start(kind, 4, true);
 	stop = false;
-	accesses = 0;
+	accesses = lost = phases = 0;
 	memset(writes, 0, sizeof(writes));
 	host_map(0, MAIN_PAGES, PT_2M, true);
 	host_map(MAIN_PAGES, SMALL_PAGES, PT_4K, true);
@@ -214,15 +226,12 @@ static void stress(enum pt_kind kind)
 	WRITE_ONCE(stop, true);
 	for (i = 0; i < ARRAY_SIZE(t); i++)
 		pthread_join(t[i], NULL);
-	if (main_slot->dirty)
-		harvest();
-	for (i = 0; i < MAIN_PAGES; i++) {
+	for (i = 0; i < MAIN_PAGES; i++)
 		total += writes[i];
-		lost += writes[i] != copied[i];
-	}
 	CHECK_EQ(lost, 0);
-	CHECK(total > 0);
-	printf("# %llu accesses, %llu writes, %u flushes\n", (unsigned long long)accesses, (unsigned long long)total, remote_flushes);
+	CHECK(total > 0 && phases > 0);
+	printf("# %llu accesses, %llu writes, %u flushes, %llu times logged\n", (unsigned long long)accesses, (unsigned long long)total,
+	       remote_flushes, (unsigned long long)phases);
 	machine_end();
 }
 
@@ -234,6 +243,13 @@ static void stress_ept(void)
 static void stress_ept_ad(void)
 {
 	stress(PT_EPT_AD);
+}
+
+static void stress_pml(void)
+{
+	shim_pml = true;
+	stress(PT_EPT_AD);
+	shim_pml = false;
 }
 
 static void stress_npt(void)
@@ -252,6 +268,7 @@ void stress_tests(void)
 {
 	run_test("all at once, EPT without accessed bits", stress_ept);
 	run_test("all at once, EPT", stress_ept_ad);
+	run_test("all at once, EPT, dirty bits logged by hardware", stress_pml);
 	run_test("all at once, NPT", stress_npt);
 	run_test("all at once, EPT, large pages without execution", stress_nx);
 }

@@ -270,6 +270,26 @@ static void rights(void)
 	end();
 }
 
+/* Hardware may let the guest own CR0.WP: nobody calls mmu_mode_changed(), walks made before must not answer. */
+static void wp_without_notice(void)
+{
+	u64 va;
+
+	start();
+	va = build64(4, PRESENT | USER);
+	for (unsigned int i = 0; i < 6; i++) {
+		bool wp = i & 1;
+
+		if (!i)
+			mode(CR0_PE_PG, X86_CR4_PAE, LMA);
+		v->state.cr0 = CR0_PE_PG | (wp ? CR0_WP : 0);
+		CHECK_EQ(error_of(va, ACC_W), wp ? PFERR_P | PFERR_W : ~0ull);
+		CHECK_EQ(error_of(va, ACC_W), wp ? PFERR_P | PFERR_W : ~0ull);
+		CHECK_EQ(error_of(va, 0), ~0ull);
+	}
+	end();
+}
+
 static void keys(void)
 {
 	u64 va;
@@ -324,6 +344,7 @@ void walk_tests(void)
 	run_test("guest PAE paging", pae);
 	run_test("guest 32-bit paging", mode32);
 	run_test("guest access rights, all combinations", rights);
+	run_test("guest write protection switched without notice", wp_without_notice);
 	run_test("guest protection keys", keys);
 	run_test("translation without side effects", peek);
 }

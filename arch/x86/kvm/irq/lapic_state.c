@@ -80,8 +80,7 @@ bool lapic_set_base(struct x86_vcpu *v, u64 val, bool host)
 		lapic_update_accepts(v->lapic);
 		v->recheck_events = true;
 		apic_map_changed(vm_of(v));
-		if (vendor_caps.apicv)
-			msr_intercepts_update(v);
+		vendor_call(intercepts)(v);	/* hardware may serve registers of one of the modes */
 	}
 	if (diff & BASE_EN)
 		cpuid_runtime_update(v);

@@ -3,11 +3,55 @@
  * Dirty logging: a logged page is mapped without write permission, and the write fault that restores it marks the
  * frame (slot_mark_dirty()) after the permission is in place, so that a harvest in between reports it next time.
  *
+ * Where the CPU logs what it sets a dirty bit for (PML), a logged 4K page is mapped writable with that bit clear, and
+ * its first write costs no exit. While a slot of the VM logs, each exit carries the CPU's log over (mmu_drain_log())
+ * before the vCPU counts as outside the guest: so a harvest that has waited for guest mode to end has all writes that
+ * came before it. A write that comes later is in the log or the bitmap, and its dirty bit stays set until that
+ * bit is harvested: it is reported next time.
+ *
  * Frames are logged in units of 4K. Large pages are only write-protected when logging starts, and split by the write
  * fault that needs a part of them; when it ends, tables that keep a large page out are detached, and faults map the
  * large page again. What was write-protected and not written since becomes writable by the fast path.
  */
+#include <linux/srcu.h>
+
 #include "internal.h"
+
+/*
+ * Only for slots that log: a frame's slot may have stopped, or gone, since the write. IRQs may be off, and then
+ * kvm->srcu is not held.
+ */
+void mmu_drain_log(struct x86_vcpu *v)
+{
+	struct kvm *kvm = v->vcpu.kvm;
+	unsigned int n;
+	const u64 *gpa;
+	int idx;
+
+	n = vendor_ops.logged(v, &gpa);
+	if (likely(!n))
+		return;
+	idx = srcu_read_lock(&kvm->srcu);
+	for (; n; n--, gpa++) {
+		gfn_t gfn = gfn_of(GPA(*gpa));
+		struct memslot *slot = vcpu_slot(&v->vcpu, gfn);
+
+		if (slot && slot->flags & KVM_MEM_LOG_DIRTY_PAGES)
+			slot_mark_dirty(kvm, slot, gfn);
+	}
+	srcu_read_unlock(&kvm->srcu, idx);
+}
+
+void arch_dirty_sync(struct kvm *kvm)
+{
+	if (READ_ONCE(x86_vm(kvm)->log_slots))
+		kvm_request_all(kvm, REQ_DIRTY_LOG);
+}
+
+static bool logs(const struct memslot *slot)
+{
+	return slot && slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+}
 
 /*
  * Frames slot->base + first + bits of mask. Neighbours share their table: it is found once for each 512 frames.
@@ -92,8 +136,11 @@ static void merge_slot(struct kvm *kvm, struct memslot *slot)
 
 void arch_slot_commit(struct kvm *kvm, const struct memslot *old, struct memslot *new, enum slot_change c)
 {
+	struct x86_vm *vm = x86_vm(kvm);
 	u32 set, cleared;
 
+	if (pt.hw_log)
+		WRITE_ONCE(vm->log_slots, vm->log_slots + logs(new) - logs(old));
 	if (c != SLOT_FLAGS)
 		return;
 	set = new->flags & ~old->flags;

@@ -165,7 +165,7 @@ static u8 fault_flags(const struct fault *f, const struct host_page *hp)
 	u8 flags = 0;
 
 	if (hp->writable && !(f->slot->flags & KVM_MEM_READONLY))
-		flags = f->write || !f->logging ? ENT_MAY_WRITE | ENT_WRITE_NOW : ENT_MAY_WRITE;
+		flags = ENT_MAY_WRITE | (f->write || !f->logging ? ENT_WRITE_NOW : pt.hw_log ? ENT_WRITE_LOGGED : 0);
 	/* what has no struct page, or one that nobody manages, is a device's, but for the page of zeroes */
 	if (hp->page || (pfn_valid(pfn) && (is_zero_pfn(pfn) || !PageReserved(pfn_to_page(pfn)))))
 		flags |= ENT_IS_RAM;
@@ -194,7 +194,7 @@ static enum pt_end fault_install(struct x86_vcpu *v, const struct fault *f, stru
 		f->kvm->stat.nx_lpage_splits += m.splits;
 	if (end == PT_DONE && f->write && f->logging)
 		slot_mark_dirty(f->kvm, f->slot, GFN(f->gfn));
-	host_page_put(hp, end == PT_DONE && m.flags & ENT_WRITE_NOW, end == PT_DONE);
+	host_page_put(hp, end == PT_DONE && m.flags & (ENT_WRITE_NOW | ENT_WRITE_LOGGED), end == PT_DONE);
 	return end;
 }
 

@@ -79,4 +79,5 @@ void pt_configure(enum pt_kind kind, unsigned int levels, bool page_1g, unsigned
 	pt.encrypt = encrypt;
 	pt.levels = levels;
 	pt.max_page = page_1g ? PT_1G : PT_2M;
+	pt.hw_log = false;
 }

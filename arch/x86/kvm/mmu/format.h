@@ -58,6 +58,7 @@ struct pt_config {
 	u64 encrypt;		/* SME: the C bit, in links and in pages of RAM */
 	u8 levels;		/* of the root */
 	u8 max_page;		/* PT_2M or PT_1G */
+	bool hw_log;		/* PML: hardware logs a 4K page when it sets D, so protecting one means clearing D */
 	bool nx_huge;		/* pages above 4K are not executable (parameter nx_huge_pages) */
 };
 
@@ -133,9 +134,11 @@ static inline bool ent_permits(u64 e, bool write, bool exec)
 	return (!write || e & ENT_W) && (!exec || ent_executable(e));
 }
 
-/* The same page without permission to write, parked or not. */
+/* The same page so that the next write is noticed: without permission to write, parked or not, or not dirty. */
 static inline u64 ent_protect(u64 e)
 {
+	if (pt.hw_log && !(e & ENT_PAGE))
+		return e & ~pt.f.dirty;
 	if (e & ENT_PARKED)
 		return e & ~(ENT_W << ENT_PARK_SHIFT);
 	return e & ~ENT_W;
@@ -158,7 +161,8 @@ static inline u64 ent_make_old(u64 e)
 	return pt.f.accessed ? e & ~pt.f.accessed : ent_young(e) ? ent_park(e) : e;
 }
 
-enum ent_flags { ENT_MAY_WRITE = 1, ENT_WRITE_NOW = 2, ENT_IS_RAM = 4, ENT_GUEST_TYPE = 8 };
+/* ENT_WRITE_LOGGED: writable, and hardware logs the first write. */
+enum ent_flags { ENT_MAY_WRITE = 1, ENT_WRITE_NOW = 2, ENT_IS_RAM = 4, ENT_GUEST_TYPE = 8, ENT_WRITE_LOGGED = 16 };
 
 /* The page of a level that holds the frame at phys; the frame's offset in it is dropped. */
 static inline u64 ent_page(u64 phys, unsigned int level, unsigned int flags)
@@ -169,6 +173,8 @@ static inline u64 ent_page(u64 phys, unsigned int level, unsigned int flags)
 		e |= ENT_HOST_W;
 	if (flags & ENT_WRITE_NOW)
 		e = ent_allow_write(e);
+	else if (flags & ENT_WRITE_LOGGED)
+		e |= ENT_W;
 	e |= flags & ENT_IS_RAM ? pt.f.ram | pt.encrypt : pt.f.device;
 	if ((flags & (ENT_IS_RAM | ENT_GUEST_TYPE)) == ENT_IS_RAM)
 		e |= pt.f.fixed_type;
@@ -180,8 +186,12 @@ static inline u64 ent_page(u64 phys, unsigned int level, unsigned int flags)
 /* Part i of a page of `level`, as an entry one level below. */
 static inline u64 ent_part(u64 e, unsigned int level, unsigned int i)
 {
-	if (level == PT_2M)
+	if (level == PT_2M) {
 		e &= ~ENT_PAGE;
+		/* it was protected as a whole; its parts hardware can log */
+		if (pt.hw_log && (e & (ENT_HOST_W | ENT_W)) == ENT_HOST_W)
+			e = (e & ~pt.f.dirty) | ENT_W;
+	}
 	return e + ((u64)i << (12 + PT_BITS * (level - 2)));
 }
 

@@ -72,8 +72,8 @@ static void paging_refresh(struct x86_vcpu *v)
 
 static const struct guest_paging *guest_paging_now(struct x86_vcpu *v)
 {
-	/* bits that the guest changes without an exit cannot be waited for */
-	if (unlikely(!v->mmu->paging_valid || vendor_caps.cr4_guest_owned & CR4_PAGING))
+	/* a bit that the guest changes without an exit cannot be waited for; of CR4 it owns none that matters here */
+	if (unlikely(!v->mmu->paging_valid || v->mmu->paging.wp != !!(get_cr0(v) & X86_CR0_WP)))
 		paging_refresh(v);
 	return &v->mmu->paging;
 }

@@ -93,9 +93,9 @@ void paging_setup(struct guest_paging *p, const struct paging_regs *r)
 {
 	memset(p, 0, sizeof(*p));
 	p->va_mask = r->efer & EFER_LMA_BIT ? ~0ull : GENMASK_ULL(31, 0);
+	p->wp = r->cr0 & CR0_WP;
 	if (!(r->cr0 & CR0_PG))
 		return;
-	p->wp = r->cr0 & CR0_WP;
 	p->smep = r->cr4 & CR4_SMEP;
 	p->smap = r->cr4 & CR4_SMAP;
 	if (r->cr4 & CR4_PAE)

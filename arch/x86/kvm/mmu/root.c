@@ -111,6 +111,7 @@ int mmu_module_init(const struct vendor_caps *caps)
 	if (err)
 		return err;
 	pt_configure(kind, caps->two_dim_levels, caps->page_1g, host_phys_bits(), sme_me_mask);
+	pt.hw_log = caps->pml;
 	nx_apply();
 	pr_debug("%s, %u levels\n", pt.f.name, pt.levels);
 	return 0;

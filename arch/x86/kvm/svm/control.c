@@ -335,6 +335,12 @@ void svm_tpr(struct x86_vcpu *v, u8 tpr, int pending)
 	}
 }
 
+/* This hardware keeps no log. */
+unsigned int svm_logged(struct x86_vcpu *v, const u64 **gpas)
+{
+	return 0;
+}
+
 int svm_guest_tpr(struct x86_vcpu *v)
 {
 	struct svm_vcpu *svm = to_svm(v);

@@ -100,6 +100,7 @@ static const struct vendor_ops svm_ops = {
 	.tsc		= svm_tsc,
 	.root		= svm_root,
 	.flush		= svm_flush,
+	.logged		= svm_logged,
 	.tpr		= svm_tpr,
 	.guest_tpr	= svm_guest_tpr,
 	.get_msr	= svm_get_msr,

@@ -115,6 +115,7 @@ void svm_flush(struct x86_vcpu *v, enum flush_scope scope, u64 addr);
 void svm_todo(struct svm_vcpu *svm);
 void svm_tpr(struct x86_vcpu *v, u8 tpr, int pending);
 int svm_guest_tpr(struct x86_vcpu *v);
+unsigned int svm_logged(struct x86_vcpu *v, const u64 **gpas);
 void svm_pause_grew(struct svm_vcpu *svm);
 
 /* state.c */

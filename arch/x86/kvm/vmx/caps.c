@@ -110,7 +110,7 @@ static void read_ept_vpid(struct vmx_caps *c)
 		c->ept_levels = 4;
 		c->invept_one = c->ept_vpid_lo & VMX_EPT_EXTENT_CONTEXT_BIT;
 		c->unrestricted = param_unrestricted && (cpu2 & SECONDARY_EXEC_UNRESTRICTED_GUEST);
-		c->pml = c->ept_ad && (cpu2 & SECONDARY_EXEC_ENABLE_PML);
+		c->pml = param_pml && c->ept_ad && (cpu2 & SECONDARY_EXEC_ENABLE_PML);
 	}
 
 	c->vpid = param_vpid && (cpu2 & SECONDARY_EXEC_ENABLE_VPID) && (c->ept_vpid_hi & VMX_VPID_INVVPID_BIT) &&
@@ -151,6 +151,7 @@ int vmx_caps_read(struct vmx_caps *c, bool loud)
 	c->zero_length = misc & BIT_ULL(30);
 	c->mtf = c->may[VMCTL_CPU] & CPU_BASED_MONITOR_TRAP_FLAG;
 	c->ple = param_ple_gap && (c->may[VMCTL_CPU2] & SECONDARY_EXEC_PAUSE_LOOP_EXITING);
+	c->x2apic_tpr = c->may[VMCTL_CPU2] & SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE;
 	c->tsc_scaling = c->may[VMCTL_CPU2] & SECONDARY_EXEC_TSC_SCALING;
 	return 0;
 }

@@ -26,6 +26,7 @@ struct vmx_caps {
 	bool vpid, invvpid_addr, invvpid_one;
 	bool unrestricted;
 	bool ple;
+	bool x2apic_tpr;		/* the x2APIC's TPR without exits */
 	bool mtf, pml, tsc_scaling;
 };
 
@@ -40,7 +41,7 @@ static inline bool ctl_may(enum vmx_ctl ctl, u32 bits)
 }
 
 /* Module parameters (main.c) that the capabilities are cut down by. */
-extern bool param_ept, param_eptad, param_vpid, param_unrestricted;
+extern bool param_ept, param_eptad, param_vpid, param_unrestricted, param_pml;
 extern unsigned int param_ple_gap;
 
 #endif

@@ -59,6 +59,12 @@ static bool tpr_shadowed(const struct x86_vcpu *v)
 	return v->lapic && !(v->intercepts & ICPT_CR8);
 }
 
+/* The x2APIC's TPR is the shadow as well (SDM 30.5): only then may the guest reach that MSR by itself. */
+static bool x2apic_tpr(const struct x86_vcpu *v)
+{
+	return vmx_caps.x2apic_tpr && tpr_shadowed(v) && (v->apic_base & X2APIC_ENABLE);
+}
+
 static u32 cpu_controls(struct vmx_vcpu *vmx)
 {
 	static const struct { u32 icpt, bits; } map[] = {
@@ -119,10 +125,14 @@ static u32 cpu2_controls(struct vmx_vcpu *vmx)
 		bits |= SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	if (vmx->vpid)
 		bits |= SECONDARY_EXEC_ENABLE_VPID;
+	if (vmx->pml)
+		bits |= SECONDARY_EXEC_ENABLE_PML;
 	if (vmx_caps.tsc_scaling)
 		bits |= SECONDARY_EXEC_TSC_SCALING;
 	if (vmx_caps.ple && (vmx->x.intercepts & ICPT_PAUSE))
 		bits |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	if (x2apic_tpr(&vmx->x))
+		bits |= SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE;
 	return (bits & vmx_caps.may[VMCTL_CPU2]) | vmx_caps.must[VMCTL_CPU2];
 }
 
@@ -134,6 +144,7 @@ static void apply_intercepts(struct vmx_vcpu *vmx)
 
 	ctl_write(&vmx->vmcs, VMCTL_CPU, cpu_controls(vmx));
 	ctl_write(&vmx->vmcs, VMCTL_CPU2, cpu2_controls(vmx));
+	msr_pass_tpr(vmx, x2apic_tpr(&vmx->x));
 	vmcs_write(EXCEPTION_BITMAP, exceptions);
 	/* What the guest cannot change without an exit need not be read after one. */
 	if (vmx->x.intercepts & ICPT_DR)
@@ -165,7 +176,7 @@ void ctl_constants(struct vmx_vcpu *vmx)
 	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->vapic));
 	vmcs_write(TPR_THRESHOLD, 0);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
-	vmcs_write(CR0_GUEST_HOST_MASK, ~X86_CR0_TS);
+	vmcs_write(CR0_GUEST_HOST_MASK, ~vmx_cr0_owned());
 	vmcs_write(CR4_GUEST_HOST_MASK, ~0ul);
 	if (vmx->vpid)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);

@@ -19,10 +19,10 @@
 MODULE_DESCRIPTION("Virtual machines on Intel VT-x");
 MODULE_LICENSE("GPL");
 
-bool param_ept = true, param_eptad = true, param_vpid = true, param_unrestricted = true;
+bool param_ept = true, param_eptad = true, param_vpid = true, param_unrestricted = true, param_pml = true;
 bool param_dump_invalid;
 unsigned int param_ple_gap = 128;
-static bool param_flexpriority, param_apicv, param_preemption_timer, param_nested, param_pml, param_vnmi = true;
+static bool param_flexpriority, param_apicv, param_preemption_timer, param_nested, param_vnmi = true;
 
 module_param_named(ept, param_ept, bool, 0444);
 MODULE_PARM_DESC(ept, "Use extended page tables");
@@ -57,7 +57,7 @@ MODULE_PARM_DESC(preemption_timer, "LAPIC timer by the VMX preemption timer (not
 module_param_named(nested, param_nested, bool, 0444);
 MODULE_PARM_DESC(nested, "VMX inside guests (not in this version)");
 module_param_named(pml, param_pml, bool, 0444);
-MODULE_PARM_DESC(pml, "Page-modification logging (not in this version)");
+MODULE_PARM_DESC(pml, "Page-modification logging by the CPU, for the dirty log");
 module_param_named(vnmi, param_vnmi, bool, 0444);
 MODULE_PARM_DESC(vnmi, "Virtual NMIs (always: CPUs without are refused)");
 
@@ -102,6 +102,7 @@ static const struct vendor_ops vmx_ops = {
 	.tsc		= vmx_tsc,
 	.root		= vmx_root,
 	.flush		= vmx_flush,
+	.logged		= vmx_logged,
 	.tpr		= vmx_tpr,
 	.guest_tpr	= vmx_guest_tpr,
 	.get_msr	= vmx_get_msr,
@@ -112,7 +113,6 @@ static const struct vendor_ops vmx_ops = {
 static struct vendor_caps seam_caps(void)
 {
 	return (struct vendor_caps) {
-		.cr4_guest_owned	= vmx_cr4_owned(),
 		.efer_allowed		= EFER_SCE | EFER_LME | EFER_LMA | (boot_cpu_has(X86_FEATURE_NX) ? EFER_NX : 0),
 		.debugctl_allowed	= DEBUGCTLMSR_BTF,
 		.tsc_max_ratio		= vmx_caps.tsc_scaling ? ~0ull : 1ull << 48,
@@ -127,6 +127,7 @@ static struct vendor_caps seam_caps(void)
 		.unrestricted		= vmx_caps.unrestricted,
 		.vnmi			= true,
 		.mtf			= vmx_caps.mtf,
+		.pml			= vmx_caps.pml,
 		.tpr_shadow		= true,
 		.dr_intercept_default	= true,
 		.flush_by_asid		= vmx_caps.vpid,
@@ -146,7 +147,7 @@ static void settle_params(void)
 	param_apicv = false;
 	param_preemption_timer = false;
 	param_nested = false;
-	param_pml = false;
+	param_pml = vmx_caps.pml;
 	param_vnmi = true;
 }
 

@@ -10,6 +10,7 @@
  */
 #include "vmx.h"
 #include <kvm/x86/host_msr.h>
+#include <asm/apicdef.h>
 #include <asm/cpufeature.h>
 #include <asm/msr-index.h>
 
@@ -17,6 +18,8 @@
 #define CPUID_SPEC_CTRL		(BIT(26) | BIT(27) | BIT(31))
 #define CPUID_IBPB		BIT(26)
 #define CPUID_FLUSH_L1D		BIT(28)
+
+#define X2APIC_TPR		(APIC_BASE_MSR + (APIC_TASKPRI >> 4))
 
 static int slot_star, slot_lstar, slot_fmask, slot_tsc_aux;
 
@@ -83,6 +86,7 @@ static bool held_back(u32 msr)
 	case MSR_IA32_CR_PAT:
 	case MSR_IA32_DEBUGCTLMSR:
 	case MSR_IA32_SPEC_CTRL:	/* here by the guest's first use */
+	case X2APIC_TPR:		/* here while hardware has a TPR of the guest's to show */
 		return true;
 	default:
 		return false;
@@ -93,6 +97,11 @@ void vmx_msr_intercept(struct x86_vcpu *v, u32 msr, bool read, bool write)
 {
 	if (!held_back(msr))
 		bitmap_assign(to_vmx(v), msr, read, write);
+}
+
+void msr_pass_tpr(struct vmx_vcpu *vmx, bool pass)
+{
+	bitmap_assign(vmx, X2APIC_TPR, !pass, !pass);
 }
 
 static void pass_spec_ctrl(struct vmx_vcpu *vmx, bool pass)

@@ -15,8 +15,6 @@
 #include <asm/debugreg.h>
 #include <asm/processor-flags.h>
 
-#define CR0_OWNED	X86_CR0_TS
-
 /* Fields of one group that are one 64-bit value each. */
 #define FIELD(f, member)	{ f, offsetof(struct x86_state, member) }
 static const struct { u32 field; u32 offset; } plain[] = {
@@ -139,7 +137,7 @@ void vmx_fetch(struct x86_vcpu *v, u32 groups)
 		s->nmi_masked = info & GUEST_INTR_STATE_NMI;
 	}
 	if (groups & G_CR0)
-		s->cr0 = (s->cr0 & ~CR0_OWNED) | (vmcs_read(GUEST_CR0) & CR0_OWNED);
+		s->cr0 = (s->cr0 & ~vmx_cr0_owned()) | (vmcs_read(GUEST_CR0) & vmx_cr0_owned());
 	if (groups & G_CR3)
 		s->cr3 = vmcs_read(GUEST_CR3);
 	if (groups & G_CR4)

@@ -69,12 +69,13 @@ static int alloc_pages_of(struct vmx_vcpu *vmx)
 	if (!vmx->msr_bitmap || !vmx->vapic)
 		return -ENOMEM;
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
-	return perf_vcpu_init(vmx);
+	return pml_vcpu_init(vmx) ?: perf_vcpu_init(vmx);
 }
 
 static void free_pages_of(struct vmx_vcpu *vmx)
 {
 	perf_vcpu_free(vmx);
+	pml_vcpu_free(vmx);
 	free_page((unsigned long)vmx->vapic);
 	free_page((unsigned long)vmx->msr_bitmap);
 	vmcs_free(&vmx->vmcs);
@@ -105,6 +106,7 @@ int vmx_vcpu_init(struct x86_vcpu *v)
 	host_constants(vmx);
 	ctl_constants(vmx);
 	perf_constants(vmx);
+	pml_constants(vmx);
 	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	put_cpu();

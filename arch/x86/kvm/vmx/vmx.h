@@ -69,6 +69,8 @@ struct vmx_vcpu {
 	u8 tpr_known;			/* TPR that both sides know */
 	u8 threshold;
 
+	u64 *pml;			/* pml.c; NULL: this CPU does not log */
+
 	u64 kernel_gs_base;		/* the guest's, while not prepared; then it is in the MSR */
 	u64 tsc_aux_loaded;
 	struct vmx_msr_lists *perf;	/* perf.c; NULL: no host PMU */
@@ -141,6 +143,11 @@ static inline void vmx_need(struct vmx_vcpu *vmx, u32 groups)
 	if (missing)
 		vmx_fetch(&vmx->x, missing);
 }
+/* CR0 bits that the guest changes without an exit. Shadow tables depend on WP, EPT does not. */
+static inline u64 vmx_cr0_owned(void)
+{
+	return X86_CR0_TS | (vmx_caps.ept ? X86_CR0_WP : 0);
+}
 /* CR4 bits that a guest may own: nothing that changes how its tables are read, and nothing CPUID shows. */
 static inline u64 vmx_cr4_owned(void)
 {
@@ -161,6 +168,7 @@ bool vmx_state_runs(struct x86_vcpu *v);
 void vmx_msr_slots(void);
 void vmx_load_msrs(struct vmx_vcpu *vmx);	/* preemption off, prepared */
 void vmx_msr_intercept(struct x86_vcpu *v, u32 msr, bool read, bool write);
+void msr_pass_tpr(struct vmx_vcpu *vmx, bool pass);	/* hardware answers for the x2APIC's TPR */
 void msr_defaults(struct vmx_vcpu *vmx, bool init);
 bool vmx_get_msr(struct x86_vcpu *v, u32 msr, u64 *val, bool host);
 enum vendor_msr vmx_set_msr(struct x86_vcpu *v, u32 msr, u64 val, bool host);
@@ -189,6 +197,12 @@ extern const struct kernel_param_ops l1d_param_ops;
 int l1d_init(void);
 void l1d_exit(void);
 void l1d_flush(struct vmx_vcpu *vmx);		/* IRQs off, right before entry */
+
+/* pml.c */
+int pml_vcpu_init(struct vmx_vcpu *vmx);
+void pml_vcpu_free(struct vmx_vcpu *vmx);
+void pml_constants(struct vmx_vcpu *vmx);	/* loaded */
+unsigned int vmx_logged(struct x86_vcpu *v, const u64 **gpas);
 
 /* perf.c */
 DECLARE_STATIC_KEY_FALSE(host_pmu);
