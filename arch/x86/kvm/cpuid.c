@@ -88,7 +88,7 @@ static struct kvm_cpuid_entry2 *find_far(struct cpuid_table *t, u32 function, u3
 	return NULL;
 }
 
-static struct kvm_cpuid_entry2 *find(struct cpuid_table *t, u32 function, u32 index)
+static __always_inline struct kvm_cpuid_entry2 *find_quickly(struct cpuid_table *t, u32 function, u32 index)
 {
 	u32 low = function & (BIT(RANGE_BITS) - 1), i;
 
@@ -101,6 +101,11 @@ static struct kvm_cpuid_entry2 *find(struct cpuid_table *t, u32 function, u32 in
 		if (entry_fits(&t->entry[i], function, index))
 			return &t->entry[i];
 	return NULL;
+}
+
+static struct kvm_cpuid_entry2 *find(struct cpuid_table *t, u32 function, u32 index)
+{
+	return find_quickly(t, function, index);
 }
 
 /* One register of a leaf, 0 where there is none. */
@@ -178,17 +183,33 @@ bool guest_cpuid(struct x86_vcpu *v, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 }
 EXPORT_SYMBOL_GPL(guest_cpuid);
 
-static __always_inline bool cpuid_in_gprs(struct x86_vcpu *v)
+static noinline void missing_in_gprs(struct x86_vcpu *v)
 {
 	u64 *r = v->state.gpr;
 	u32 eax = r[RAX], ecx = r[RCX], ebx, edx;
-	bool found = guest_cpuid(v, &eax, &ebx, &ecx, &edx);
 
+	lookup_missing(v, &eax, &ebx, &ecx, &edx);
 	r[RAX] = eax;
 	r[RBX] = ebx;
 	r[RCX] = ecx;
 	r[RDX] = edx;
-	return found;
+}
+
+static __always_inline bool cpuid_in_gprs(struct x86_vcpu *v)
+{
+	const struct kvm_cpuid_entry2 *e;
+	u64 *r = v->state.gpr;
+
+	e = find_quickly(table_of(v), r[RAX], r[RCX]);
+	if (unlikely(!e)) {
+		missing_in_gprs(v);
+		return false;
+	}
+	r[RAX] = e->eax;
+	r[RBX] = e->ebx;
+	r[RCX] = e->ecx;
+	r[RDX] = e->edx;
+	return true;
 }
 
 /* Apart, so that who does not trace keeps no question for it. */
@@ -278,6 +299,7 @@ static void runtime_apply(struct x86_vcpu *v, struct cpuid_table *t)
 
 void cpuid_runtime_update(struct x86_vcpu *v)
 {
+	fpu_switches(v);
 	runtime_apply(v, table_of(v));
 }
 

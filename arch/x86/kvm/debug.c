@@ -39,7 +39,6 @@
 #define DR7_WRITABLE		0xffff23ffull
 #define DR7_RTM_BIT		BIT_ULL(11)
 #define DR7_GD_BIT		BIT_ULL(13)
-#define DR7_ENABLES		0x000000ffull
 
 #define CPUID_7_EBX_RTM		BIT(11)
 
@@ -158,7 +157,7 @@ static void step_begin(struct x86_vcpu *v)
 	}
 }
 
-void debug_enter(struct x86_vcpu *v)
+void debug_to_guest(struct x86_vcpu *v)
 {
 	if (unlikely(v->guest_debug & KVM_GUESTDBG_SINGLESTEP))
 		step_begin(v);
@@ -200,7 +199,7 @@ static void take_back(struct x86_vcpu *v)
 	vendor_call(intercepts)(v);
 }
 
-void debug_exit(struct x86_vcpu *v)
+void debug_to_host(struct x86_vcpu *v)
 {
 	if (unlikely(v->dr_switched))
 		take_back(v);

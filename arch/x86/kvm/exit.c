@@ -144,7 +144,7 @@ static enum outcome exit_emulate(struct x86_vcpu *v)
 }
 
 /* A state that hardware refuses: software goes on with it, and may change what can be delivered. */
-static enum outcome exit_bad_state(struct x86_vcpu *v)
+enum outcome exit_bad_state(struct x86_vcpu *v)
 {
 	v->recheck_events = true;
 	return emulate_insn(v, 0, GPA_NONE);
@@ -597,18 +597,16 @@ int exit_table_check(void)
 	return 0;
 }
 
-bool exit_in_delivery(u32 kind)
-{
-	return kind < NR_EXIT_KINDS && (rows[array_index_nospec(kind, NR_EXIT_KINDS)].flags & DELIVERY);
-}
-
 enum outcome handle_exit(struct x86_vcpu *v)
 {
 	const struct exit_row *row = &rows[EXIT_UNKNOWN];
 
 	if (likely(v->exit.kind < NR_EXIT_KINDS))
 		row = &rows[array_index_nospec(v->exit.kind, NR_EXIT_KINDS)];
-	if (unlikely(v->ev.injected.type != EV_NONE) && !(row->flags & MAY_VECTOR))
-		return delivery_failed(v);
+	if (unlikely(v->ev.injected.type != EV_NONE || (row->flags & DELIVERY))) {
+		events_after_exit(v);
+		if (v->ev.injected.type != EV_NONE && !(row->flags & MAY_VECTOR))
+			return delivery_failed(v);
+	}
 	return row->fn(v);
 }

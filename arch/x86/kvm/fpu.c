@@ -14,7 +14,6 @@
 #define pr_fmt(fmt) "kvm: " fmt
 
 #include <linux/sched.h>
-#include <linux/thread_info.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/xcr.h>
@@ -22,6 +21,9 @@
 #include <asm/pkru.h>
 #include <kvm/x86/fpu.h>
 #include <kvm/x86/vcpu.h>
+
+/* v->xstate_differs: what has to be switched round guest mode. PKRU: what a guest that has it left there is not known. */
+enum { XCR0_DIFFERS = 1, XSS_DIFFERS = 2, PKRU_DIFFERS = 4 };
 
 #define CPUID_7_ECX_PKU		BIT(3)
 #define CPUID_D_1_EAX_XSAVES	BIT(3)
@@ -90,44 +92,44 @@ void fpu_guest_out(struct x86_vcpu *v)
 	v->fpu_loaded = false;
 }
 
-static __always_inline bool pkru_switched(const struct x86_vcpu *v)
+void fpu_switches(struct x86_vcpu *v)
 {
-	return cpu_feature_enabled(X86_FEATURE_OSPKE) && (v->cap.f7_ecx & CPUID_7_ECX_PKU);
+	u8 differs = 0;
+
+	if (v->xcr0 != host_xcr0 && boot_cpu_has(X86_FEATURE_XSAVE))
+		differs |= XCR0_DIFFERS;
+	/* A guest without XSAVES can neither see nor use XSS. */
+	if (v->xss != host_xss && (v->cap.fd_1_eax & CPUID_D_1_EAX_XSAVES))
+		differs |= XSS_DIFFERS;
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE) && (v->cap.f7_ecx & CPUID_7_ECX_PKU))
+		differs |= PKRU_DIFFERS;
+	v->xstate_differs = differs;
 }
 
-/* A guest without XSAVES can neither see nor use XSS. */
-static __always_inline bool xss_switched(const struct x86_vcpu *v)
+void fpu_to_guest(struct x86_vcpu *v)
 {
-	return v->xss != host_xss && (v->cap.fd_1_eax & CPUID_D_1_EAX_XSAVES);
-}
+	u8 differs = v->xstate_differs;
 
-static __always_inline bool xcr0_switched(const struct x86_vcpu *v)
-{
-	return v->xcr0 != host_xcr0 && boot_cpu_has(X86_FEATURE_XSAVE);
-}
-
-void fpu_enter(struct x86_vcpu *v)
-{
-	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
-		switch_fpu_return();
-	if (unlikely(xcr0_switched(v)))
+	if (differs & XCR0_DIFFERS)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, v->xcr0);
-	if (unlikely(xss_switched(v)))
+	if (differs & XSS_DIFFERS)
 		wrmsrl(MSR_IA32_XSS, v->xss);
-	if (pkru_switched(v) && v->pkru != v->host_pkru)
+	if ((differs & PKRU_DIFFERS) && v->pkru != v->host_pkru)
 		wrpkru(v->pkru);
 }
 
-void fpu_exit(struct x86_vcpu *v)
+void fpu_to_host(struct x86_vcpu *v)
 {
-	if (pkru_switched(v)) {
+	u8 differs = v->xstate_differs;
+
+	if (differs & PKRU_DIFFERS) {
 		v->pkru = rdpkru();
 		if (v->pkru != v->host_pkru)
 			wrpkru(v->host_pkru);
 	}
 	/* The guest changed neither XCR0 nor XSS: both writes exit. */
-	if (unlikely(xss_switched(v)))
+	if (differs & XSS_DIFFERS)
 		wrmsrl(MSR_IA32_XSS, host_xss);
-	if (unlikely(xcr0_switched(v)))
+	if (differs & XCR0_DIFFERS)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
 }

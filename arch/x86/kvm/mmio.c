@@ -158,11 +158,17 @@ static bool plain(struct x86_vcpu *v)
 	       !(v->state.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF | X86_EFLAGS_AC)) && !(v->effective_dr7 & 0xff);
 }
 
+/* In 64-bit code, and mostly nothing happens at the end of the instruction. */
 static enum outcome skip(struct x86_vcpu *v, const struct mmio_move *m)
 {
 	struct emulation *e = v->emu;
 	enum outcome out;
 
+	state_need(v, G_RIP | G_RFLAGS | G_SHADOW);
+	if (likely(!(v->state.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) && !v->state.intr_shadow && !v->guest_debug)) {
+		put_rip(v, v->state.rip + m->len);
+		return OUT_OK;
+	}
 	e->skip_len = m->len;
 	out = skip_insn(v);
 	e->skip_len = 0;

@@ -8,7 +8,6 @@
  * able to write back whatever it read, and 0, whatever the guest's CPUID says.
  */
 #define pr_fmt(fmt) "kvm: " fmt
-#include <linux/bsearch.h>
 #include <linux/module.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
@@ -436,21 +435,23 @@ int msr_table_check(void)
 	return 0;
 }
 
-static int row_cmp(const void *key, const void *elem)
-{
-	u32 msr = *(const u32 *)key;
-	const struct msr_row *r = elem;
-
-	return msr < r->first ? -1 : msr > r->last;
-}
-
+/* The table is sorted; checked when the module loads. */
 static const struct msr_row *row_of(u32 msr)
 {
-	const struct msr_row *r = bsearch(&msr, msr_table, ARRAY_SIZE(msr_table), sizeof(msr_table[0]), row_cmp);
+	unsigned int lo = 0, hi = ARRAY_SIZE(msr_table), mid;
+	const struct msr_row *r;
 
-	if (r && (r->flags & (MSR_INTEL | MSR_AMD)) && !(r->flags & (vendor_ops.amd ? MSR_AMD : MSR_INTEL)))
-		return NULL;
-	return r;
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		r = &msr_table[mid];
+		if (msr > r->last)
+			lo = mid + 1;
+		else if (msr < r->first)
+			hi = mid;
+		else
+			return r->flags & (vendor_ops.amd ? MSR_INTEL : MSR_AMD) ? NULL : r;
+	}
+	return NULL;
 }
 
 static bool is_x2apic(u32 msr)

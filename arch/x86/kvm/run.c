@@ -340,7 +340,7 @@ static noinline void take_back_events(struct x86_vcpu *v)
 static noinline enum outcome interpret(struct x86_vcpu *v)
 {
 	v->exit = (struct vm_exit){ .kind = EXIT_BAD_STATE };
-	return handle_exit(v);
+	return exit_bad_state(v);
 }
 
 static noinline enum outcome prepare_events(struct x86_vcpu *v)
@@ -390,8 +390,6 @@ static enum outcome run_once(struct x86_vcpu *v)
 	}
 	if (v->lapic)
 		tpr_from_guest(v);
-	if (v->ev.injected.type != EV_NONE || exit_in_delivery(v->exit.kind))
-		events_after_exit(v);
 	return handle_exit(v);
 }
 

@@ -143,7 +143,7 @@ void cr_operand_from_code(struct x86_vcpu *v)
 	x->cr.gpr_known = true;
 }
 
-static enum outcome skip_by_decoding(struct x86_vcpu *v, u64 *next)
+static noinline enum outcome skip_by_decoding(struct x86_vcpu *v)
 {
 	struct emulation *e = v->emu;
 	unsigned int len = e->skip_len;
@@ -158,7 +158,7 @@ static enum outcome skip_by_decoding(struct x86_vcpu *v, u64 *next)
 		len = decoded_length(v, rip, mode);
 	if (unlikely(!len))
 		return emulate_failure(v, NULL, 0);
-	*next = mode == EMU_LONG64 ? rip + len : (u32)(rip + len);
+	put_rip(v, mode == EMU_LONG64 ? rip + len : (u32)(rip + len));
 	return OUT_OK;
 }
 
@@ -166,14 +166,13 @@ enum outcome skip_insn(struct x86_vcpu *v)
 {
 	const struct emulation *e = v->emu;
 	enum outcome out;
-	u64 next, flags;
+	u64 flags;
 
-	if (unlikely(e->skip_len) || !vendor_call(next_rip)(v, &next)) {
-		out = skip_by_decoding(v, &next);
+	if (unlikely(e->skip_len) || !vendor_call(next_rip)(v)) {
+		out = skip_by_decoding(v);
 		if (out != OUT_OK)
 			return out;
 	}
-	put_rip(v, next);
 	state_need(v, G_SHADOW | G_RFLAGS);
 	if (unlikely(v->state.intr_shadow)) {
 		v->state.intr_shadow = 0;

@@ -6,14 +6,16 @@
 #ifndef KVM_X86_DEBUG_H
 #define KVM_X86_DEBUG_H
 
-#include <kvm/types.h>
+#include <kvm/x86/vcpu.h>
+#include <linux/kvm.h>
+#include <asm/debugreg.h>
 
-struct x86_vcpu;
+#define DR7_ENABLES	0xffull		/* breakpoints, local and global */
 
 u64 dr_get(struct x86_vcpu *v, unsigned int nr);		/* nr 0..3, 6, 7 (4, 5 resolved by the caller) */
 bool dr_set(struct x86_vcpu *v, unsigned int nr, u64 val);		/* false: #GP */
-void debug_enter(struct x86_vcpu *v);	/* preemption off, before entry: registers where needed */
-void debug_exit(struct x86_vcpu *v);	/* after exit: DR0-3, DR6 back, the host's own breakpoints */
+void debug_to_guest(struct x86_vcpu *v);
+void debug_to_host(struct x86_vcpu *v);
 void debug_intercepts(struct x86_vcpu *v);	/* recomputes exception_bitmap, ICPT_DR, effective_dr7 */
 /*
  * An instruction was finished by software, with TF in the flags before it: the single-step trap that hardware would
@@ -25,5 +27,19 @@ enum outcome debug_to_user(struct x86_vcpu *v, u8 vector, u64 dr6);
 enum outcome exit_dr(struct x86_vcpu *v);		/* EXIT_DR */
 /* #DB goes into the guest: what its delivery does to DR6 and DR7. */
 void debug_delivered(struct x86_vcpu *v, u64 dr6_bits);
+
+/* IRQs off, before entry: breakpoints go into the registers where somebody has any. */
+static __always_inline void debug_enter(struct x86_vcpu *v)
+{
+	if (unlikely((v->guest_debug & KVM_GUESTDBG_SINGLESTEP) || v->dr_switched || (v->effective_dr7 & DR7_ENABLES)))
+		debug_to_guest(v);
+}
+
+/* IRQs off, after exit: DR0-3 and DR6 come back, the host's own breakpoints are on again. */
+static __always_inline void debug_exit(struct x86_vcpu *v)
+{
+	if (unlikely((v->guest_debug & KVM_GUESTDBG_SINGLESTEP) || v->dr_switched || hw_breakpoint_active()))
+		debug_to_host(v);
+}
 
 #endif

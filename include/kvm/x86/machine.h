@@ -14,8 +14,8 @@ struct kvm_enable_cap;
 long run_vcpu(struct x86_vcpu *v);		/* the loop of KVM_RUN: 0 or -errno; runnable vCPU, run->* valid */
 bool vcpu_interruptible(struct x86_vcpu *v);	/* IF set and no shadow, nothing injected */
 /* exit.c: decides on v->exit. */
-enum outcome handle_exit(struct x86_vcpu *v);
-bool exit_in_delivery(u32 kind);		/* may have interrupted a delivery that the guest began itself */
+enum outcome handle_exit(struct x86_vcpu *v);	/* of the hardware */
+enum outcome exit_bad_state(struct x86_vcpu *v);	/* made up: hardware refuses the guest's state */
 int exit_table_check(void);			/* module load: every kind has its row */
 
 /* event.c */

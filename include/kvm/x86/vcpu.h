@@ -88,6 +88,7 @@ struct x86_vcpu {
 	/* FPU and extended state */
 	struct fpu_guest fpu;
 	u64 xcr0, xss;
+	u8 xstate_differs;			/* fpu.c: which of XCR0, XSS, PKRU are switched round guest mode */
 	u32 pkru;
 	u32 host_pkru;			/* of this thread, during KVM_RUN */
 

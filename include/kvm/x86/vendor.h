@@ -108,8 +108,8 @@ struct vendor_ops {
 	enum entry_end (*enter)(struct x86_vcpu *v);
 	void (*irq_exit)(struct x86_vcpu *v);
 	void (*exit)(struct x86_vcpu *v, struct vm_exit *x);
-	/* RIP past an instruction whose length hardware told; false: it did not, the core must decode. */
-	bool (*next_rip)(struct x86_vcpu *v, u64 *rip);
+	/* Moves the cache's RIP past the instruction, if hardware told its length; false: the core must decode. */
+	bool (*next_rip)(struct x86_vcpu *v);
 	void (*dump)(struct x86_vcpu *v);	/* hardware state to the log, rate-limited by the caller */
 
 	/* Events. inject: at the next entry. uninject: what was put there and not entered is taken back. */
@@ -144,7 +144,7 @@ extern struct vendor_caps vendor_caps;
 
 /* Operations on the paths that are counted in instructions go by static call. */
 #define VENDOR_STATIC_OPS(X) X(fetch) X(commit) X(prepare) X(enter) X(irq_exit) X(exit) X(next_rip) \
-	X(inject) X(vectoring) X(load) X(put) X(tpr) X(guest_tpr) X(flush) X(root) X(intercepts) X(state_runs)
+	X(inject) X(vectoring) X(load) X(put) X(tpr) X(guest_tpr) X(flush) X(root) X(intercepts) X(state_runs) X(logged)
 #define VENDOR_DECLARE(op) DECLARE_STATIC_CALL(vendor_##op, *(((struct vendor_ops *)0)->op));
 VENDOR_STATIC_OPS(VENDOR_DECLARE)
 #define vendor_call(op) static_call(vendor_##op)

@@ -628,7 +628,8 @@ static void no_fetch(struct x86_vcpu *v, u32 groups)
 	v->state.rflags = guest_rflags;
 }
 
-struct vendor_ops vendor_ops = { .logged = take_log };
+struct vendor_ops vendor_ops;
+__typeof__(vendor_ops.logged) vendor_logged = take_log;
 
 __typeof__(vendor_ops.root) vendor_root = no_op_root;
 __typeof__(vendor_ops.flush) vendor_flush = count_flush;

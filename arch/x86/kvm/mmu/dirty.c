@@ -28,7 +28,7 @@ void mmu_drain_log(struct x86_vcpu *v)
 	const u64 *gpa;
 	int idx;
 
-	n = vendor_ops.logged(v, &gpa);
+	n = vendor_call(logged)(v, &gpa);
 	if (likely(!n))
 		return;
 	idx = srcu_read_lock(&kvm->srcu);

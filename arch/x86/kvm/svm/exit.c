@@ -209,20 +209,21 @@ void svm_exit(struct x86_vcpu *v, struct vm_exit *x)
 	}
 }
 
-bool svm_next_rip(struct x86_vcpu *v, u64 *rip)
+bool svm_next_rip(struct x86_vcpu *v)
 {
 	const struct vmcb *b = to_svm(v)->vmcb;
 	u32 code = b->exit_code;
 
 	if (code == SVM_EXIT_IOIO) {
-		*rip = b->exit_info2;
+		put_rip(v, b->exit_info2);
 		return true;
 	}
 	/* Faults and interrupts have no next instruction. */
-	if (!svm_features.nrips || code >= SVM_EXIT_NPF || (code >= SVM_EXIT_EXCP_BASE && code <= SVM_EXIT_VINTR))
+	if (!svm_features.nrips || code >= SVM_EXIT_NPF || (code >= SVM_EXIT_EXCP_BASE && code <= SVM_EXIT_VINTR) ||
+	    !b->next_rip)
 		return false;
-	*rip = b->next_rip;
-	return b->next_rip;
+	put_rip(v, b->next_rip);
+	return true;
 }
 
 void svm_dump(struct x86_vcpu *v)

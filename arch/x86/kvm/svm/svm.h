@@ -131,7 +131,7 @@ asmlinkage void svm_vmrun(struct svm_run *run);
 
 /* exit.c */
 void svm_exit(struct x86_vcpu *v, struct vm_exit *x);
-bool svm_next_rip(struct x86_vcpu *v, u64 *rip);
+bool svm_next_rip(struct x86_vcpu *v);
 void svm_dump(struct x86_vcpu *v);
 
 /* event.c */

@@ -41,7 +41,7 @@ void vmx_vectoring(struct x86_vcpu *v, struct x86_event *e)
 	u32 info;
 
 	e->type = EV_NONE;
-	if (!exit_may_vector(vmx->reason))
+	if (!vmx->may_vector)
 		return;
 	info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	if (!(info & INTR_INFO_VALID_MASK))

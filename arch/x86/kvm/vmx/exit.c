@@ -191,6 +191,10 @@ static void notify_facts(struct vmx_vcpu *vmx, struct vm_exit *x)
 		nmi_unblocked_by_iret(vmx);
 }
 
+/* Rows for what is no basic reason; those in between that are all zeroes read EXIT_UNKNOWN. */
+enum { ROW_FAILED = EXIT_REASON_NOTIFY + 1, ROW_UNKNOWN };
+static_assert(EXIT_UNKNOWN == 0);
+
 #define INSN(k)			{ k, HAS_LENGTH }
 #define INSN_FACTS(k, f)	{ k, HAS_LENGTH, f }
 static const struct exit_row rows[] = {
@@ -249,63 +253,66 @@ static const struct exit_row rows[] = {
 	[EXIT_REASON_TPAUSE]		= INSN(EXIT_UD_INSN),
 	[EXIT_REASON_BUS_LOCK]		= { EXIT_BUS_LOCK, MAY_VECTOR },
 	[EXIT_REASON_NOTIFY]		= { EXIT_NOTIFY, MAY_VECTOR, notify_facts },
+	[ROW_FAILED]			= { EXIT_ENTRY_FAILED },
+	[ROW_UNKNOWN]			= { EXIT_UNKNOWN },
 };
 
-/* Rows that are all zeroes read EXIT_UNKNOWN. */
-static_assert(EXIT_UNKNOWN == 0);
-
-static const struct exit_row *row_of(u32 reason)
+static __always_inline const struct exit_row *row_of(u32 reason)
 {
-	static const struct exit_row failed = { EXIT_ENTRY_FAILED }, unknown = { EXIT_UNKNOWN };
-	u16 basic = reason;
+	unsigned int i = (u16)reason;
 
 	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
-		return &failed;
-	if (unlikely(basic >= ARRAY_SIZE(rows)))
-		return &unknown;
-	return &rows[array_index_nospec(basic, ARRAY_SIZE(rows))];
-}
-
-bool exit_may_vector(u32 reason)
-{
-	return row_of(reason)->flags & MAY_VECTOR;
+		i = ROW_FAILED;
+	else if (unlikely(i >= ROW_FAILED))
+		i = ROW_UNKNOWN;
+	return &rows[array_index_nospec(i, ARRAY_SIZE(rows))];
 }
 
 void vmx_exit(struct x86_vcpu *v, struct vm_exit *x)
 {
 	struct vmx_vcpu *vmx = to_vmx(v);
-	const struct exit_row *row = row_of(vmx->reason);
+	u32 reason = vmx->reason;
+	const struct exit_row *row = row_of(reason);
 
 	x->kind = row->kind;
-	x->hw_reason = (u16)vmx->reason;
+	x->hw_reason = (u16)reason;
 	x->info1 = 0;
 	x->info2 = 0;
 	x->insn_len = 0;
 	x->insn_bytes_len = 0;
+	vmx->length_told = row->flags & HAS_LENGTH;
+	vmx->may_vector = row->flags & MAY_VECTOR;
 	if (row->flags & HOST_DATA)
 		vmx->l1d_dirty = true;
 	if (row->facts)
 		row->facts(vmx, x);
-	if (unlikely(row->kind == EXIT_ENTRY_FAILED))
-		x->hw_reason = vmx->reason == ~0u ? vmx->insn_error : vmx->reason;
+	else if (unlikely(row == &rows[ROW_FAILED]))
+		x->hw_reason = reason == ~0u ? vmx->insn_error : reason;
 }
 
-/* Only an instruction can carry RIP over 4 GB in 32-bit code, so only then is the mode looked at. */
-bool vmx_next_rip(struct x86_vcpu *v, u64 *rip)
+/* RIP did not stay in its 4 GB: only in 64-bit code may it leave them. */
+static noinline u64 wrapped(struct vmx_vcpu *vmx, u64 next)
+{
+	struct x86_state *s = &vmx->x.state;
+
+	vmx_need(vmx, G_SEG(SEG_CS));
+	return (s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & SEG_L) ? next : (u32)next;
+}
+
+/* Reads at once what else the skipping of an instruction looks at. */
+bool vmx_next_rip(struct x86_vcpu *v)
 {
 	struct vmx_vcpu *vmx = to_vmx(v);
-	u64 next;
+	u64 rip, next;
 
-	if (!(row_of(vmx->reason)->flags & HAS_LENGTH))
+	if (!vmx->length_told)
 		return false;
-	vmx_need(vmx, G_RIP);
-	next = v->state.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-	if (unlikely((next ^ v->state.rip) >> 32)) {
-		vmx_need(vmx, G_SEG(SEG_CS));
-		if (!(v->state.efer & EFER_LMA) || !(v->state.seg[SEG_CS].attr & SEG_L))
-			next = (u32)next;
-	}
-	*rip = next;
+	vmx_need(vmx, G_RIP | G_RFLAGS | G_SHADOW);
+	rip = v->state.rip;
+	next = rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+	if (unlikely((next ^ rip) >> 32))
+		next = wrapped(vmx, next);
+	put_rip(v, next);
 	return true;
 }
 

@@ -48,8 +48,13 @@ enum entry_end vmx_enter(struct x86_vcpu *v)
 	struct x86_state *s = &v->state;
 	bool failed;
 
-	if (s->dirty)
+	/* Mostly an instruction was skipped, and that is all. */
+	if (likely(s->dirty == G_RIP)) {
+		s->dirty = 0;
+		vmcs_write(GUEST_RIP, s->rip);
+	} else if (s->dirty) {
 		vmx_commit(v, s->dirty);
+	}
 	if (unlikely(vmx->todo))
 		vmx_apply(vmx);
 	host_cr_fields(vmx);

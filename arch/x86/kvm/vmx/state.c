@@ -85,15 +85,27 @@ static void fetch_cpl(struct vmx_vcpu *vmx)
 	}
 }
 
-static void fetch_rare(struct vmx_vcpu *vmx, u32 groups)
+/* What nearly every exit needs, and what hardly any does; the rest is wanted where an access is looked at. */
+#define FETCH_OFTEN	(G_RIP | G_RFLAGS | G_SHADOW | G_RSP)
+#define FETCH_SELDOM	(G_GDTR | G_IDTR | G_SYSENTER | G_PDPTR | G_DR7 | G_DEBUGCTL | G_SYSCALL)
+
+static noinline void fetch_rare(struct vmx_vcpu *vmx, u32 groups)
 {
 	struct x86_state *s = &vmx->x.state;
-	unsigned int i;
+	unsigned long segs;
 
-	if (groups & G_SEGS)
-		for (i = 0; i < NR_SEGS; i++)
-			if (groups & G_SEG(i))
-				seg_read(s, i);
+	if (groups & G_CR0)
+		s->cr0 = (s->cr0 & ~vmx_cr0_owned()) | (vmcs_read(GUEST_CR0) & vmx_cr0_owned());
+	if (groups & G_CR3)
+		s->cr3 = vmcs_read(GUEST_CR3);
+	if (groups & G_CR4)
+		s->cr4 = (s->cr4 & ~vmx->cr4_owned) | (vmcs_read(GUEST_CR4) & vmx->cr4_owned);
+	if (groups & G_CPL)
+		fetch_cpl(vmx);
+	for (segs = groups / G_SEG0; segs; segs &= segs - 1)
+		seg_read(s, __ffs(segs));
+	if (likely(!(groups & FETCH_SELDOM)))
+		return;
 	if (groups & G_GDTR) {
 		s->gdt.base = vmcs_read(GUEST_GDTR_BASE);
 		s->gdt.limit = vmcs_read(GUEST_GDTR_LIMIT);
@@ -120,13 +132,10 @@ static void fetch_rare(struct vmx_vcpu *vmx, u32 groups)
 
 void vmx_fetch(struct x86_vcpu *v, u32 groups)
 {
-	struct vmx_vcpu *vmx = to_vmx(v);
 	struct x86_state *s = &v->state;
 
 	if (groups & G_RIP)
 		s->rip = vmcs_read(GUEST_RIP);
-	if (groups & G_RSP)
-		s->gpr[RSP] = vmcs_read(GUEST_RSP);
 	if (groups & G_RFLAGS)
 		s->rflags = vmcs_read(GUEST_RFLAGS);
 	if (groups & G_SHADOW) {
@@ -136,19 +145,11 @@ void vmx_fetch(struct x86_vcpu *v, u32 groups)
 				 ((info & GUEST_INTR_STATE_MOV_SS) ? SHADOW_MOV_SS : 0);
 		s->nmi_masked = info & GUEST_INTR_STATE_NMI;
 	}
-	if (groups & G_CR0)
-		s->cr0 = (s->cr0 & ~vmx_cr0_owned()) | (vmcs_read(GUEST_CR0) & vmx_cr0_owned());
-	if (groups & G_CR3)
-		s->cr3 = vmcs_read(GUEST_CR3);
-	if (groups & G_CR4)
-		s->cr4 = (s->cr4 & ~vmx->cr4_owned) | (vmcs_read(GUEST_CR4) & vmx->cr4_owned);
-	s->valid |= groups & ~G_CPL;
-	if (groups & G_CPL) {
-		fetch_cpl(vmx);
-		s->valid |= G_CPL;
-	}
-	if (groups & ~(G_RIP | G_RSP | G_RFLAGS | G_SHADOW | G_CR0 | G_CR3 | G_CR4 | G_CPL))
-		fetch_rare(vmx, groups);
+	if (groups & G_RSP)
+		s->gpr[RSP] = vmcs_read(GUEST_RSP);
+	s->valid |= groups;
+	if (groups & ~FETCH_OFTEN)
+		fetch_rare(to_vmx(v), groups);
 }
 
 /* --- commit --- */

@@ -44,6 +44,8 @@ struct vmx_vcpu {
 	/* The last exit. */
 	u32 reason;			/* VM_EXIT_REASON, or ~0 after VMfail */
 	u32 insn_error;			/* VMfail: VM_INSTRUCTION_ERROR */
+	bool length_told;		/* VM_EXIT_INSTRUCTION_LEN is right */
+	bool may_vector;		/* IDT-vectoring information may be there */
 	u32 intr_info;			/* of exceptions, NMIs and interrupts */
 	bool inject_nmi;		/* the next entry injects one: hardware sets the NMI mask itself */
 
@@ -180,9 +182,8 @@ void vmx_irq_exit(struct x86_vcpu *v);
 
 /* exit.c */
 void vmx_exit(struct x86_vcpu *v, struct vm_exit *x);
-bool vmx_next_rip(struct x86_vcpu *v, u64 *rip);
+bool vmx_next_rip(struct x86_vcpu *v);
 extern bool param_dump_invalid;
-bool exit_may_vector(u32 reason);
 void vmx_dump(struct x86_vcpu *v);
 
 /* event.c */
