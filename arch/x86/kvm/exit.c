@@ -143,11 +143,16 @@ static enum outcome exit_emulate(struct x86_vcpu *v)
 	return emulate_insn(v, 0, GPA_NONE);
 }
 
-/* A state that hardware refuses: software goes on with it, and may change what can be delivered. */
+/*
+ * A state that hardware refuses: software goes on with it, and may change what can be delivered. To be looked at
+ * afterwards: who finds it set before it starts stops after one instruction.
+ */
 enum outcome exit_bad_state(struct x86_vcpu *v)
 {
+	enum outcome out = emulate_insn(v, 0, GPA_NONE);
+
 	v->recheck_events = true;
-	return emulate_insn(v, 0, GPA_NONE);
+	return out;
 }
 
 /* --- exceptions --- */

@@ -154,11 +154,40 @@ static void gone_in_64bit(void)
 		FAULT(gone[i], VEC_UD, NOERR);
 }
 
+/* What was decoded at an address is used again only for the same bytes in the same mode for the same vendor. */
+static void met_again(void)
+{
+	start(EMU_LONG64, 0, true);
+	for (unsigned int i = 0; i < 4; i++) {
+		RIP = CODE;
+		RAX = 5;
+		DONE("48 ff c0 90 90 90 90 90 90 90 90 90 90 90 90");
+		CHECK_EQ(RAX, 6);
+		CHECK_EQ(RIP, CODE + 3);
+		RIP = CODE;
+		DONE(i & 1 ? "48 ff c8 90 90 90 90 90 90 90 90 90 90 90 90" : "48 05 01 00 00 00 90 90 90 90 90 90 90 90 90");
+		CHECK_EQ(RAX, i & 1 ? 5 : 7);
+		RIP = CODE;
+		RAX = 5;
+		m.ctx.mode = EMU_PROT32;
+		DONE("48 ff c0 90 90 90 90 90 90 90 90 90 90 90 90");	/* DEC EAX */
+		CHECK_EQ(RAX, 4);
+		CHECK_EQ(RIP, CODE + 1);
+		m.ctx.mode = EMU_LONG64;
+	}
+	RIP = CODE;
+	DONE("0f 0d c0 90 90 90 90 90 90 90 90 90 90 90 90");	/* Intel: a NOP; AMD: none */
+	RIP = CODE;
+	m.ctx.amd = true;
+	FAULT("0f 0d c0 90 90 90 90 90 90 90 90 90 90 90 90", VEC_UD, NOERR);
+}
+
 void legacy_tests(void)
 {
 	run_test("decimal arithmetic", decimal);
 	run_test("INC, DEC of one byte, group 82", short_forms);
 	run_test("segments and all registers on the stack", stack_forms);
 	run_test("LES, LDS, BOUND, ARPL", pointers_and_bounds);
+	run_test("an instruction met again", met_again);
 	run_test("what 64-bit mode does not have", gone_in_64bit);
 }

@@ -216,6 +216,8 @@ struct emu_ops {
 
 enum emu_shadow { EMU_SHADOW_NONE, EMU_SHADOW_STI, EMU_SHADOW_MOVSS };
 
+#define EMU_MET		8
+
 struct emu_ctx {
 	/* in and out */
 	u64 regs[16];		/* hardware order: rax rcx rdx rbx rsp rbp rsi rdi r8.. */
@@ -241,6 +243,8 @@ struct emu_ctx {
 	struct emu_seg seg[EMU_NR_SEGS];
 	struct emu_insn insn;
 	u8 io[EMU_IO_BUF];
+	/* Instructions met before, by address: what their bytes decoded to. Zeroed once, never to be trusted blindly. */
+	struct { struct emu_insn insn; u8 mode; } met[EMU_MET];
 };
 
 /* Pure. n bytes are there; at most 15 are looked at. mode: enum emu_mode, maybe with EMU_MODE_AMD. */

@@ -327,6 +327,39 @@ static unsigned int fetchable(struct emu_ctx *ctx, unsigned int off, u64 *la)
 	return n < page ? n : page;
 }
 
+static bool same_bytes(const u8 *a, const u8 *b)
+{
+	u64 a1, a2, b1, b2;
+
+	memcpy(&a1, a, 8);
+	memcpy(&a2, a + EMU_MAX_INSN - 8, 8);
+	memcpy(&b1, b, 8);
+	memcpy(&b2, b + EMU_MAX_INSN - 8, 8);
+	return a1 == b1 && a2 == b2;
+}
+
+/*
+ * Decoding is a function of bytes and mode alone: where all 15 bytes are those of last time at this place, so is the
+ * result. Only what can be executed is kept.
+ */
+static enum emu_decode_result decode_met(struct emu_ctx *ctx, const u8 *bytes, unsigned int have)
+{
+	unsigned int mode = emu_decode_mode(ctx), i = (unsigned int)ctx->rip % EMU_MET;
+	enum emu_decode_result dec;
+
+	if (ctx->met[i].insn.row && ctx->met[i].mode == mode && have == EMU_MAX_INSN &&
+	    same_bytes(ctx->met[i].insn.bytes, bytes)) {
+		ctx->insn = ctx->met[i].insn;
+		return EMU_DEC_OK;
+	}
+	dec = emu_decode(&ctx->insn, bytes, have, mode);
+	if (dec == EMU_DEC_OK && have == EMU_MAX_INSN) {
+		ctx->met[i].insn = ctx->insn;
+		ctx->met[i].mode = mode;
+	}
+	return dec;
+}
+
 enum emu_result emu_fetch(struct emu_ctx *ctx)
 {
 	u8 bytes[EMU_MAX_INSN];
@@ -345,7 +378,7 @@ enum emu_result emu_fetch(struct emu_ctx *ctx)
 		if (res)
 			return res;
 		have += n;
-		dec = emu_decode(&ctx->insn, bytes, have, emu_decode_mode(ctx));
+		dec = decode_met(ctx, bytes, have);
 	}
 	switch (dec) {
 	case EMU_DEC_OK:
