@@ -358,6 +358,8 @@ static enum outcome undefined(struct emulation *e)
 		return finish(e, res);
 	}
 	res = emu_fetch(&e->ctx);
+	if (e->out != OUT_OK)	/* what it is cannot be read */
+		return e->out;
 	if (res || !stands_in(&e->ctx.insn)) {
 		e->ctx.rip = start;
 		return x86_raise(&v->vcpu, X86_TRAP_UD);

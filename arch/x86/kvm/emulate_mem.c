@@ -199,6 +199,12 @@ enum emu_result emulation_mem(struct emu_ctx *ctx, u64 la, void *buf, unsigned i
 	return res;
 }
 
+/* Code outside of memory is no instruction that we could execute. */
+static enum emu_result fetch_failed(struct emulation *e, u64 gpa)
+{
+	return vcpu_slot(&e->v->vcpu, gfn_of(GPA(gpa))) ? host_fault(e) : emu_unhandled(&e->ctx, EMU_WHY_MACHINE);
+}
+
 /* Bytes out of the block that is kept while interpreting; fills it when they are not in it. */
 static enum emu_result fetch_kept(struct emulation *e, u64 la, void *buf, unsigned int len)
 {
@@ -213,7 +219,7 @@ static enum emu_result fetch_kept(struct emulation *e, u64 la, void *buf, unsign
 			return res;
 		gpa &= ~(u64)(EMU_CODE - 1);
 		if (vcpu_read_guest(&e->v->vcpu, GPA(gpa), e->code, EMU_CODE))
-			return emu_unhandled(&e->ctx, EMU_WHY_MACHINE);
+			return fetch_failed(e, gpa);
 		e->code_la = block;
 		e->code_gpa = gpa;
 		e->code_cpl = e->ctx.cpl;
@@ -238,10 +244,7 @@ enum emu_result emulation_fetch(struct emu_ctx *ctx, u64 la, void *buf, unsigned
 	res = translate(e, la, 0, true, &gpa);
 	if (res)
 		return res;
-	/* Code outside of memory is no instruction that we could execute. */
-	if (vcpu_read_guest(&e->v->vcpu, GPA(gpa), buf, len))
-		return emu_unhandled(ctx, EMU_WHY_MACHINE);
-	return EMU_DONE;
+	return vcpu_read_guest(&e->v->vcpu, GPA(gpa), buf, len) ? fetch_failed(e, gpa) : EMU_DONE;
 }
 
 /*
