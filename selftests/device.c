@@ -127,6 +127,28 @@ TEST(create_device)
 	check_err(ioctl(vm->fd, KVM_CREATE_DEVICE, BAD), EFAULT);
 }
 
+/* Where its number cannot be written there is no device: the VM may have its one vfio device after that. */
+TEST(device_without_answer)
+{
+	struct kvm_create_device *d = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kt_vm *vm = kt_vm_new(0, false);
+	int next;
+
+	if (kt_distro())
+		skip("the distribution's leave a device behind");
+	d->type = KVM_DEV_TYPE_VFIO;
+	d->flags = KVM_CREATE_DEVICE_TEST;
+	check_eq(ioctl(vm->fd, KVM_CREATE_DEVICE, d), 0);
+	d->flags = 0;
+	next = need_ok(dup(vm->fd));
+	close(next);
+	need_ok(mprotect(d, 4096, PROT_READ));
+	check_err(ioctl(vm->fd, KVM_CREATE_DEVICE, d), EFAULT);
+	need_ok(mprotect(d, 4096, PROT_READ | PROT_WRITE));
+	check_eq(ioctl(vm->fd, KVM_CREATE_DEVICE, d), 0);
+	check_eq(d->fd, next);
+}
+
 /* --- capabilities --- */
 static const struct want { const char *who; int cap; const char *name; long value; } wants[] = {
 #define C(who, cap, value)	{ who, KVM_CAP_##cap, #cap, value }

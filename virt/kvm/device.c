@@ -111,8 +111,9 @@ static void device_drop(struct kvm_device *d)
 
 long vm_create_device(struct kvm_call *c)
 {
+	struct kvm_create_device __user *u = c->uarg;
+	const struct kvm_create_device *req = c->arg;
 	const struct kvm_device_class *type = NULL;
-	struct kvm_create_device *req = c->arg;
 	struct kvm_device *d;
 	struct file *file;
 	unsigned int i;
@@ -131,6 +132,11 @@ long vm_create_device(struct kvm_call *c)
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
+	/* Its number goes out before there is anything: a call that fails leaves no device behind. */
+	if (put_user(fd, &u->fd)) {
+		put_unused_fd(fd);
+		return -EFAULT;
+	}
 	d = device_create(c->kvm, type);
 	if (IS_ERR(d)) {
 		put_unused_fd(fd);
@@ -143,8 +149,6 @@ long vm_create_device(struct kvm_call *c)
 		return PTR_ERR(file);
 	}
 	kvm_get(c->kvm);
-	/* If the copy of the answer fails, the VMM has a file whose number it can still find in its table. */
 	fd_install(fd, file);
-	req->fd = fd;
 	return 0;
 }

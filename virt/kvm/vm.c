@@ -230,7 +230,7 @@ static const struct kvm_ioctl vm_rows[] = {
 	{ KVM_ENABLE_CAP,			0,		vm_enable_cap },
 	{ KVM_CLEAR_DIRTY_LOG,			IOC_SLOTS_LOCK,	vm_clear_dirty_log },
 	{ KVM_GET_STATS_FD,			IOC_RAW,	vm_stats_fd },
-	{ KVM_CREATE_DEVICE,			0,		vm_create_device },
+	{ KVM_CREATE_DEVICE,			IOC_NO_OUT,	vm_create_device },
 };
 const struct kvm_ioctl_table core_vm_ioctls = { vm_rows, ARRAY_SIZE(vm_rows) };
 
