@@ -441,13 +441,14 @@ static void nmi_wakes(bool irqchip)
 	kt_stop_well(t);
 	if (!irqchip)
 		return;
-	GUEST64(deaf, "cli\n 1: hlt\n incq 0x30000\n jmp 1b\n");
+	GUEST64(deaf, "cli\n 1: incq 0x30008\n hlt\n incq 0x30000\n jmp 1b\n");
 	v = kt_long_vcpu(true);
 	kt_load(v->vm, deaf);
 	kt_count_vector(v, 2, KT_NO_EOI);
 	t = kt_start(v);
 	for (int i = 1; i <= 5; i++) {
-		quiet();
+		check(kt_wait(kt_guest_u64(v->vm, KT_DATA + 8) == i), "not before HLT");
+		quiet();		/* ... and in it */
 		check_eq(ioctl(v->fd, KVM_NMI), 0);
 		want_count(v->vm, 2, i);
 		check(kt_wait(kt_guest_u64(v->vm, KT_DATA) == i), "not out of HLT");
