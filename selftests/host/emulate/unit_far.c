@@ -268,9 +268,22 @@ static void jump_in_long_mode(void)
 	RBX = DATA;
 	DONE("48 ff 2b");			/* Intel: a 64-bit offset */
 	CHECK_EQ(RIP, 0x100008000ull);
+	put(DATA + 8, S_CODE32, 2);
+	RIP = CODE;
+	DONE("48 ff 2b");			/* of which compatibility mode takes half */
+	CHECK_EQ(m.ctx.mode, EMU_PROT32);
+	CHECK_EQ(RIP, HANDLER);
+	start(EMU_LONG64, 0, true);
+	put(STACK0 - 16, 0x8000100000000ull + HANDLER, 8);
+	put(STACK0 - 8, S_CODE32, 8);
+	RSP = STACK0 - 16;
+	DONE("48 cb");				/* and of what a far return pops */
+	CHECK_EQ(m.ctx.mode, EMU_PROT32);
+	CHECK_EQ(RIP, HANDLER);
 	start(EMU_LONG64, 0, true);
 	RBX = DATA;
 	put(DATA, 1ull << 47, 8);
+	put(DATA + 8, S_CODE64, 2);
 	FAULT("48 ff 2b", VEC_GP, 0);		/* not canonical */
 	put(DATA, HANDLER | (u64)S_CODE32 << 32, 8);
 	DONE("ff 2b");				/* back to compatibility mode */

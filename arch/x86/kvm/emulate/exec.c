@@ -278,7 +278,8 @@ enum emu_result emu_execute(struct emu_ctx *ctx)
 			ctx->db_hits = 0;
 		return res;
 	}
-	ctx->rip = r.next;
+	/* A far transfer out of 64-bit mode may have brought a wider offset than its segment knows. */
+	ctx->rip = emu_is_64(ctx) ? r.next : (u32)r.next;
 	if (r.row->flags & F_NOTRAP)
 		flags = ctx->rflags;
 	if ((flags & FL_TF) && ctx->shadow != EMU_SHADOW_MOVSS)
