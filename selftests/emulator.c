@@ -5,6 +5,7 @@
  * registers, memory and the exception have to agree. And instructions that nobody executes: how they fail.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include "lib/cpu.h"
 
 #define MMIO		0x20000000u
@@ -486,6 +487,56 @@ static const struct step real_mode[] = {
 TEST(real_mode_16)
 {
 	BOTH(real_mode, KT_REAL);
+}
+
+/* --- LOCK against another processor --- */
+
+#define COUNTER	(KT_DATA + 0x13d)	/* eight bytes, three of them in one cache line and five in the next */
+#define ROUNDS	20000u
+
+struct other_side {
+	volatile uint64_t *counter;
+	uint64_t added;
+	bool stop;
+};
+
+/* Adds to the counter as well, with pauses of many lengths: long enough that the other side gets through at all. */
+static void *other_side(void *arg)
+{
+	struct other_side *o = arg;
+
+	while (!__atomic_load_n(&o->stop, __ATOMIC_ACQUIRE)) {
+		asm volatile("lock incq %0" : "+m" (*o->counter));
+		o->added++;
+		for (unsigned int i = o->added * 37 % 500; i; i--)
+			asm volatile("pause");
+	}
+	return NULL;
+}
+
+GUEST64(locked_adds, "again: ud2; .ascii \"kvm\"; lock incq (%rbx); dec %rcx; jnz again; hlt");
+TEST(a_locked_add_across_two_cache_lines_loses_nothing)
+{
+	struct kvm_regs r = { .rip = KT_CODE, .rsp = KT_STACK, .rflags = 2, .rbx = COUNTER, .rcx = ROUNDS };
+	struct other_side o = {};
+	struct kt_vcpu *v;
+	pthread_t id;
+
+	need_prefix();
+	if (kt_cpu_flag("split_lock_detect"))
+		skip("this host detects split locks: no locked access across two lines, and none by the emulator");
+	v = kt_long_vcpu(false);
+	o.counter = &kt_guest_u64(v->vm, COUNTER);
+	kt_load(v->vm, locked_adds);
+	kt_set_regs(v, &r);
+	need(!pthread_create(&id, NULL, other_side, &o));
+	kt_run(v, KVM_EXIT_HLT);
+	__atomic_store_n(&o.stop, true, __ATOMIC_RELEASE);
+	need(!pthread_join(id, NULL));
+	check_eq(kt_regs(v).rcx, 0);
+	check(o.added > 0, "the other side did not run");
+	check(*o.counter == ROUNDS + o.added, "%llu added here and %u by the emulator, but %llu counted",
+	      (unsigned long long)o.added, ROUNDS, (unsigned long long)*o.counter);
 }
 
 /* --- what nobody executes --- */

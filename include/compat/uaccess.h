@@ -8,6 +8,7 @@
 
 #include <linux/uaccess.h>
 #include <asm/asm.h>
+#include <asm/cpufeature.h>
 
 /*
  * p is 16-byte aligned. 0: *done tells whether memory held old[], which now is what it held; -EFAULT. May sleep.
@@ -30,6 +31,15 @@ static inline int user_cmpxchg_pair(u64 __user *p, u64 old[2], const u64 new[2],
 	user_access_end();
 	*done = ok;
 	return err;
+}
+
+/*
+ * May an exchange reach over the end of a cache line? The processor takes the bus for it, as for the same access from
+ * user mode; but where split locks are detected, one in the kernel is an exception that the host does not survive.
+ */
+static inline bool user_cmpxchg_may_split(void)
+{
+	return !boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT);
 }
 
 #endif

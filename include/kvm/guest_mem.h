@@ -17,8 +17,9 @@ int vcpu_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data, size_t 
 /* 16 bytes that lie in one page: what an instruction is in. */
 int vcpu_read_guest_16(struct kvm_vcpu *vcpu, gpa_t gpa, u64 data[2]);
 /*
- * Atomic compare-and-exchange of 1, 2, 4 or 8 bytes inside a cache line, or 16 aligned ones. Returns 0 and sets *done
- * to whether memory held *old (else *old is what it held), or -EFAULT.
+ * Atomic compare-and-exchange of 1, 2, 4 or 8 bytes inside a page (inside a cache line where the host detects split
+ * locks), or 16 aligned ones. Returns 0 and sets *done to whether memory held *old (else *old is what it held), or
+ * -EFAULT.
  */
 #define GUEST_LINE	64
 int vcpu_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void *old,

@@ -147,6 +147,24 @@ bool kt_force_prefix(void)
 	return written || kt_read_number(path) > 0;
 }
 
+bool kt_cpu_flag(const char *name)
+{
+	char *line = NULL, want[64];
+	size_t size = 0;
+	bool found = false;
+	FILE *f = fopen("/proc/cpuinfo", "r");
+
+	snprintf(want, sizeof(want), " %s ", name);
+	while (f && !found && getline(&line, &size, f) > 0) {
+		line[strcspn(line, "\n")] = ' ';
+		found = !strncmp(line, "flags", 5) && strstr(line, want);
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 bool kt_host_tcg(void)
 {
 	return file_says("/proc/cpuinfo", "QEMU TCG");

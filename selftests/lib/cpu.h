@@ -50,6 +50,8 @@ uint32_t kt_gate_error(int vector, bool external);
 void kt_unmask_nmis(struct kt_vcpu *v);
 /* KVM_RUN that may end anyhow; the exit reason. */
 uint32_t kt_run_any(struct kt_vcpu *v);
+/* Is it among the host's flags in /proc/cpuinfo? */
+bool kt_cpu_flag(const char *name);
 /* QEMU's software emulation as host: leaves out some of the checks and intercepts that hardware does. */
 bool kt_host_tcg(void);
 /*

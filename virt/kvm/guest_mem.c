@@ -170,7 +170,9 @@ int vcpu_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len, void 
 	*done = false;
 	if (!s || (s->flags & KVM_MEM_READONLY) || !len)
 		return -EFAULT;
-	if ((gpa.v & (GUEST_LINE - 1)) + len > GUEST_LINE || (len == 16 && (gpa.v & 15)))
+	if (offset_in_page(gpa.v) + len > PAGE_SIZE || (len == 16 && (gpa.v & 15)))
+		return -EFAULT;
+	if ((gpa.v & (GUEST_LINE - 1)) + len > GUEST_LINE && !user_cmpxchg_may_split())
 		return -EFAULT;
 	p = hva_ptr(hva_of(s, gpa));
 	if (!access_ok(p, len))

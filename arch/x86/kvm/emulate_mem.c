@@ -248,8 +248,8 @@ enum emu_result emulation_fetch(struct emu_ctx *ctx, u64 la, void *buf, unsigned
 }
 
 /*
- * Atomic where memory can be: inside a cache line. Anything else (and devices) was read before and is written now; a
- * bus lock across two lines would stop the whole host.
+ * Atomic where memory can be: inside a page, or a cache line of hosts that detect split locks. Anything else (and
+ * devices) was read before and is written now.
  */
 enum emu_result emulation_cmpxchg(struct emu_ctx *ctx, u64 la, const void *old, const void *new, unsigned int len,
 				  unsigned int acc)
@@ -265,7 +265,7 @@ enum emu_result emulation_cmpxchg(struct emu_ctx *ctx, u64 la, const void *old, 
 	memcpy(expected, old, len);
 	memcpy(want, new, len);
 	acc |= EMU_ACC_WRITE;
-	if ((la & (GUEST_LINE - 1)) + len > GUEST_LINE)
+	if (offset_in_page(la) + len > PAGE_SIZE)
 		return emulation_mem(ctx, la, want, len, acc);
 	res = translate(e, la, acc, false, &gpa);
 	if (res)
