@@ -26,6 +26,19 @@ struct kase {
 	u8 patch_len, patch[40];
 };
 
+enum verdict { SAME, DIFFER, SKIPPED };
+
+/* One case, run here (m, res) and there (n, fpu). */
+struct outcome {
+	struct machine m;
+	struct native n;
+	enum emu_result res;
+	struct fpu_image fpu;
+	char why[128];
+	u32 model_errors;	/* bit n: error n of the model was met */
+	bool set_aside;		/* because of it nothing else can be compared */
+};
+
 static inline unsigned int kase_mode(const struct kase *k)
 {
 	return k->mode | (__builtin_cpu_is("amd") ? EMU_MODE_AMD : 0);
@@ -41,10 +54,19 @@ void generate(struct kase *k, u64 number);
 void drop_prefix(struct kase *k);
 
 /* lists.c */
-extern bool on_bochs;
 const char *excluded(const struct kase *k);
 u64 undefined_flags(const struct emu_insn *in, const u64 *regs);
 bool touches_bases(const struct emu_insn *in);
 void print_exclusions(void);
+
+/* models.c */
+#define MODEL_ERRORS	24	/* of one model, at most */
+#define MODEL_TRIES	4	/* errors that one case may meet */
+bool model_is(const char *name);
+/* A difference that the model is known for? Makes o's two sides equal in it, or sets the case aside. */
+bool model_error(const struct kase *k, struct outcome *o);
+/* A case that the model does not come through; o: what it did here. */
+bool model_hangs(const struct kase *k, const struct outcome *o);
+void print_model_errors(const u64 *met);
 
 #endif

@@ -33,28 +33,17 @@ static const struct exclusion {
 	{ 1, 0xa2, -1, -1, "CPUID: the hypervisor under us answers" },
 };
 
-/*
- * Bochs as the CPU (make emucheck-bochs) is known to differ from silicon here; what the others do is compared.
- */
-bool on_bochs;
-
-static const char *bochs_differs(const struct kase *k, const struct emu_insn *in)
+/* CLFLUSHOPT and CLWB: 66 0F AE /7 and /6. Without them #UD, or CLFLUSH with a prefix that means nothing. */
+static bool no_such_flush(const struct emu_insn *in)
 {
-	emu_fn fn = in->row ? in->row->fn : NULL;
+	static u32 ebx;
+	u32 eax = 7, ecx = 0, edx, bit = (in->modrm & 0x38) == 0x38 ? 1u << 23 : 1u << 24;
 
-	if (fn == op_lds)
-		return "LDS and its like: Bochs reads the selector first";
-	if (in->vex && (in->rex & 8) && k->mode != EMU_LONG64)
-		return "VEX.W outside of 64-bit mode: Bochs does not ignore it";
-	if (fn == op_call || fn == op_call_ind)
-		return "near CALL: Bochs pushes before it looks at the limit";
-	if (fn == op_x87_store || fn == op_x87_load)
-		return "x87 loads and stores: Bochs clears C1 even if they fault";
-	if (fn == op_mov_sreg && (in->rex & 4))
-		return "MOV of a segment register with REX.R: Bochs does not ignore it";
-	if (k->rflags & FL_AC)
-		return "alignment checks: Bochs makes fewer, and in another order";
-	return NULL;
+	if (!in->row || in->row->fn != op_clflush || !in->opsize_prefix)
+		return false;
+	if (!ebx)
+		asm volatile("cpuid" : "+a" (eax), "=b" (ebx), "+c" (ecx), "=d" (edx));
+	return !(ebx & bit);
 }
 
 static bool is_evex(const struct kase *k)
@@ -74,8 +63,6 @@ const char *excluded(const struct kase *k)
 	emu_decode(&in, k->bytes, 15, kase_mode(k));
 	if (is_evex(k))
 		return "EVEX: never executed here, and how much of it is read before #UD is the model's choice";
-	if (on_bochs && bochs_differs(k, &in))
-		return bochs_differs(k, &in);
 	for (unsigned int i = 0; i < ARRAY_SIZE(exclusions); i++) {
 		const struct exclusion *x = &exclusions[i];
 
@@ -95,6 +82,8 @@ const char *excluded(const struct kase *k)
 		return "SMSW: UMIP";
 	if (in.row && in.row->fn == op_rdpid)
 		return "RDPID: changes with the CPU";
+	if (no_such_flush(&in))
+		return "CLFLUSHOPT, CLWB: not of this CPU";
 	/* A processor may have it on behind the kernel's back, and context switches then lose what was written. */
 	if (in.row && in.row->fn == op_fsgsbase && !native_fsgsbase())
 		return "RDFSBASE and its like: not of this kernel";
@@ -106,9 +95,7 @@ void print_exclusions(void)
 	printf("not compared:");
 	for (unsigned int i = 0; i < ARRAY_SIZE(exclusions); i++)
 		printf(" %s;", exclusions[i].why);
-	if (on_bochs)
-		printf(" on Bochs: LDS and its like, near CALL, VEX.W outside of 64-bit mode, REX.R of MOV with a "
-		       "segment register, x87 loads and stores, alignment checks;");
+	printf(" CLFLUSHOPT, CLWB: where the CPU has none;");
 	if (!native_fsgsbase())
 		printf(" RDFSBASE and its like: not of this kernel;");
 	printf(" EVEX: never executed here, and how much of it is read before #UD is the model's choice;");
