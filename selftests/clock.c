@@ -8,6 +8,7 @@
 #define WALL_NEW	0x4b564d00
 #define SYSTEM_NEW	0x4b564d01
 #define STEAL		0x4b564d03
+#define APF		0x4b564d02
 #define MS		1000000ull
 
 struct pvclock {
@@ -296,6 +297,82 @@ TEST(steal_time)
 	check_eq(kt_guest_u32(vm, 0x31008) & 1, 0);
 	kt_stop_well(t[0]);
 	kt_stop_well(t[1]);
+}
+
+/* One of the vCPU's counters, from its statistics file; without such a counter the test ends. */
+static uint64_t vcpu_stat(struct kt_vcpu *v, const char *name)
+{
+	int fd = need_ok(ioctl(v->fd, KVM_GET_STATS_FD, NULL));
+	struct kvm_stats_header h;
+	struct kvm_stats_desc *d;
+	uint64_t val = 0;
+	size_t len;
+	char *descs;
+
+	need(pread(fd, &h, sizeof(h), 0) == sizeof(h));
+	len = sizeof(*d) + h.name_size;
+	descs = malloc(h.num_desc * len);
+	need(pread(fd, descs, h.num_desc * len, h.desc_offset) == (ssize_t)(h.num_desc * len));
+	for (uint32_t i = 0; i < h.num_desc; i++) {
+		d = (struct kvm_stats_desc *)(descs + i * len);
+		if (strcmp(d->name, name))
+			continue;
+		need(pread(fd, &val, sizeof(val), h.data_offset + d->offset) == sizeof(val));
+		free(descs);
+		close(fd);
+		return val;
+	}
+	skip("no counter %s", name);
+}
+
+/*
+ * Others leave a flush for a vCPU that is marked as not running, where they would have interrupted it. The counter must
+ * say that it was done: whether stale translations would have shown depends on the processor.
+ */
+TEST(flush_left_for_one_that_does_not_run)
+{
+	struct kt_vm *vm = kt_vm_new(1 << 20, true);
+	struct kt_vcpu *v = kt_vcpu_new(vm, 0, KT_LONG);
+	uint64_t before, without, with;
+
+	if (kt_cap(vm, KVM_CAP_STEAL_TIME) <= 0)
+		skip("no KVM_CAP_STEAL_TIME");
+	check_eq(kt_set_msr(v, STEAL, 0x31000 | 1), 1);
+	kt_load(vm, rdtsc_out);
+	for (int i = 0; i < 3; i++)
+		kt_run_to_out(v);
+	before = vcpu_stat(v, "tlb_flush");
+	kt_run_to_out(v);
+	without = vcpu_stat(v, "tlb_flush") - before;
+	vm->mem[0x31010] = 1 | 2;
+	before += without;
+	kt_run_to_out(v);
+	with = vcpu_stat(v, "tlb_flush") - before;
+	check(with > without, "%lu flushes with, %lu without", with, without);
+	check_eq(kt_guest_u32(vm, 0x31010) & 2, 0);
+	before += with;
+	kt_run_to_out(v);
+	check_eq(vcpu_stat(v, "tlb_flush") - before, without);
+}
+
+/* --- asynchronous page faults --- */
+
+TEST(async_page_faults_without_an_interrupt)
+{
+	struct kt_vm *vm = kt_vm_new(1 << 20, true);
+	struct kt_vcpu *v = kt_vcpu_new(vm, 0, KT_LONG);
+	struct kvm_cpuid_entry2 *e = kt_cpuid_leaf(kt_supported_cpuid(vm->kvm), 0x40000001, 0);
+	uint64_t val = 1;
+
+	check(e && (e->eax & 1 << 4), "the feature is not offered, QEMU's named models with enforce want it");
+	check_eq(kt_get_msr(v, APF, &val), 1);
+	check_eq(val, 0);
+	check_eq(kt_set_msr(v, APF, 0x31000 | 3), 1);
+	check_eq(kt_get_msr(v, APF, &val), 1);
+	check_eq(val, 0x31000 | 3);
+	check(kt_set_msr(v, APF, 0x31000 | 0x11) != 1, "a reserved bit is taken");
+	check_eq(kt_set_msr(v, APF, 0x31000 | 9), 1);	/* by interrupt: a guest's from a host that has it */
+	check_eq(kt_set_msr(v, APF, 0), 1);
 }
 
 /* --- TSC --- */

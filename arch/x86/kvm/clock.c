@@ -354,6 +354,8 @@ bool clock_get_msr(struct x86_vcpu *v, u32 msr, u64 *val, bool host, bool *ok)
 		*val = v->poll_control;
 		return true;
 	case MSR_KVM_ASYNC_PF_EN:
+		*val = v->apf_msr;
+		return true;
 	case MSR_KVM_ASYNC_PF_INT:
 	case MSR_KVM_ASYNC_PF_ACK:
 		*val = 0;		/* not offered, so never enabled */
@@ -394,6 +396,8 @@ bool clock_set_msr(struct x86_vcpu *v, u32 msr, u64 val, bool host, bool *ok)
 			v->poll_control = val;
 		return true;
 	case MSR_KVM_ASYNC_PF_EN:
+		*ok = apf_set_msr(v, val, host);
+		return true;
 	case MSR_KVM_ASYNC_PF_INT:
 	case MSR_KVM_ASYNC_PF_ACK:
 		*ok = !val;

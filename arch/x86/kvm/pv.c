@@ -70,22 +70,42 @@ bool steal_set_msr(struct x86_vcpu *v, u64 val)
 	return true;
 }
 
+/*
+ * No longer preempted. Other vCPUs that found it so left a flush for it to do (KVM_FEATURE_PV_TLB_FLUSH) where they
+ * would have interrupted it: byte and bit are taken at once. A guest that keeps on changing the byte gets its flush.
+ */
+static void steal_running(struct x86_vcpu *v)
+{
+	const gpa_t where = GPA(v->steal.gpa.v + offsetof(struct kvm_steal_time, preempted));
+	u8 was = v->steal_preempted, zero = 0;
+	unsigned int tries = 16;
+	bool done;
+
+	do {
+		if (vcpu_cmpxchg_guest(&v->vcpu, where, sizeof(was), &was, &zero, &done))
+			return;
+	} while (!done && --tries);
+	if (!done)
+		gpa_cache_write(v->vcpu.kvm, &v->steal, &zero, STEAL_FIELD(preempted));
+	if (!done || (was & KVM_VCPU_FLUSH_TLB))
+		vcpu_request(&v->vcpu, REQ_TLB_GUEST);
+	v->steal_preempted = 0;
+}
+
 /* Runs again: how long it was kept waiting, under the version protocol, and that it is no longer preempted. */
 void steal_update(struct x86_vcpu *v)
 {
 	struct kvm *kvm = v->vcpu.kvm;
 	u64 delay = run_delay();
 	u32 version;
-	u8 zero = 0;
 
 	if (!v->steal_msr)
 		return;
 	v->steal_accumulated += delay - v->steal_last;
 	v->steal_last = delay;
+	steal_running(v);
 	if (gpa_cache_read(kvm, &v->steal, &version, STEAL_FIELD(version)))
 		return;
-	gpa_cache_write(kvm, &v->steal, &zero, STEAL_FIELD(preempted));
-	v->steal_preempted = 0;
 	version = (version | 1) + 2;
 	gpa_cache_write(kvm, &v->steal, &version, STEAL_FIELD(version));
 	smp_wmb();
@@ -95,7 +115,11 @@ void steal_update(struct x86_vcpu *v)
 	gpa_cache_write(kvm, &v->steal, &version, STEAL_FIELD(version));
 }
 
-/* Scheduled out: other vCPUs of the guest need not wait for this one. Only if the byte can be written at once. */
+/*
+ * Scheduled out: other vCPUs of the guest need not wait for this one. Only if the byte can be written at once, and only
+ * between instructions: in the middle of one the emulator may hold an address that it translated, and a flush that is
+ * left for later would come too late for it.
+ */
 void steal_put(struct x86_vcpu *v)
 {
 	const u32 where = offsetof(struct kvm_steal_time, preempted);
@@ -104,7 +128,7 @@ void steal_put(struct x86_vcpu *v)
 	struct gpa_cache *c = &v->steal;
 	int idx;
 
-	if (v->steal_preempted || current->mm != kvm->mm)
+	if (v->steal_preempted || !v->between_insns || current->mm != kvm->mm)
 		return;
 	idx = srcu_read_lock(&kvm->srcu);
 	if (c->slot && c->generation == READ_ONCE(kvm_slots(kvm, 0)->generation) &&
@@ -153,6 +177,24 @@ bool pv_eoi_taken(struct x86_vcpu *v)
 		return true;
 	gpa_cache_write(v->vcpu.kvm, &v->pv_eoi, &clear, 0, sizeof(clear));
 	return false;
+}
+
+/* --- asynchronous page faults --- */
+
+#define APF_RESERVED	GENMASK(5, 4)
+#define APF_NOT_OFFERED	(KVM_ASYNC_PF_DELIVERY_AS_PF_VMEXIT | KVM_ASYNC_PF_DELIVERY_AS_INT)
+
+/*
+ * A guest that takes "the page is there" by no interrupt is sent nothing, says the ABI, and the interrupt
+ * (KVM_FEATURE_ASYNC_PF_INT) is not offered: a register and no more, whose area nobody writes. VMMs insist on the
+ * feature, though. What another host's guest had in it is user space's to put back.
+ */
+bool apf_set_msr(struct x86_vcpu *v, u64 val, bool host)
+{
+	if ((val & APF_RESERVED) || (!host && (val & APF_NOT_OFFERED)))
+		return false;
+	v->apf_msr = val;
+	return true;
 }
 
 /* --- hypercalls --- */

@@ -173,8 +173,11 @@ static noinline enum outcome wait_to_run(struct x86_vcpu *v)
 	/* Others read these while we sleep; nobody fetches for them. */
 	state_need(v, G_RFLAGS | G_SHADOW);
 	settle_pv_eoi(v);
-	if (!arch_vcpu_runnable(&v->vcpu))
+	if (!arch_vcpu_runnable(&v->vcpu)) {
+		v->between_insns = true;
 		vcpu_block(&v->vcpu, v->mp_state == KVM_MP_STATE_HALTED);
+		v->between_insns = false;
+	}
 	if (v->mp_state == KVM_MP_STATE_HALTED && events_wake(v)) {
 		WRITE_ONCE(v->mp_state, KVM_MP_STATE_RUNNABLE);
 		WRITE_ONCE(v->parked, false);
@@ -401,7 +404,9 @@ static noinline long thread_work(struct x86_vcpu *v)
 	int err;
 
 	leave_srcu(v);
+	v->between_insns = true;
 	err = entry_work_handle();
+	v->between_insns = false;
 	take_srcu(v);
 	if (!err)
 		return 0;

@@ -38,5 +38,6 @@ void clock_request_all(struct x86_vm *vm, unsigned int req);
 bool pv_offered(const struct x86_vcpu *v, unsigned int feature);
 bool steal_set_msr(struct x86_vcpu *v, u64 val);
 bool pv_eoi_set_msr(struct x86_vcpu *v, u64 val);
+bool apf_set_msr(struct x86_vcpu *v, u64 val, bool host);
 
 #endif

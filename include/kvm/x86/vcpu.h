@@ -116,6 +116,7 @@ struct x86_vcpu {
 	struct gpa_cache steal;
 	u64 steal_last, steal_accumulated;
 	u8 steal_preempted;			/* what is written there */
+	bool between_insns;			/* the thread may sleep, and the emulator holds no address */
 	u64 pv_eoi_msr;
 	bool pv_eoi_armed;			/* run.c: the guest may skip its next EOI */
 	struct gpa_cache pv_eoi;
