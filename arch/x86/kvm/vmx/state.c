@@ -100,10 +100,10 @@ static noinline void fetch_rare(struct vmx_vcpu *vmx, u32 groups)
 		s->cr3 = vmcs_read(GUEST_CR3);
 	if (groups & G_CR4)
 		s->cr4 = (s->cr4 & ~vmx->cr4_owned) | (vmcs_read(GUEST_CR4) & vmx->cr4_owned);
-	if (groups & G_CPL)
-		fetch_cpl(vmx);
 	for (segs = groups / G_SEG0; segs; segs &= segs - 1)
 		seg_read(s, __ffs(segs));
+	if (groups & G_CPL)
+		fetch_cpl(vmx);		/* from SS, if it is here */
 	if (likely(!(groups & FETCH_SELDOM)))
 		return;
 	if (groups & G_GDTR) {
