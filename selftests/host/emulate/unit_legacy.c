@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Instructions that 64-bit code does not have: on hosts without an LDT nothing else executes them. */
+/*
+ * Instructions that 64-bit code does not have: on hosts without an LDT nothing else executes them. And what vendors do in
+ * different ways, of which emucheck on one CPU sees one.
+ */
 #include <stdio.h>
 #include "unit.h"
 
@@ -182,6 +185,31 @@ static void met_again(void)
 	FAULT("0f 0d c0 90 90 90 90 90 90 90 90 90 90 90 90", VEC_UD, NOERR);
 }
 
+/* A CMPXCHG that fails writes its destination back (SDM): as a 32-bit register that loses its upper half. AMD's CPUs leave it. */
+static void vendors(void)
+{
+	for (int amd = 0; amd < 2; amd++) {
+		start(EMU_LONG64, 3, true);
+		m.ctx.amd = amd;
+		RAX = 5;
+		RBX = 0x100000007;
+		DONE("0f b1 cb");			/* cmpxchg %ecx, %ebx: different */
+		CHECK_EQ(RAX, 7);
+		CHECK_EQ(RBX, amd ? 0x100000007 : 7);
+		RCX = NOWHERE;
+		FAULT("63 01", VEC_PF, 4);
+	}
+	start(EMU_LONG64, 3, true);
+	RAX = ~0ull;
+	RBX = sizeof(mem) - 2;				/* the last two bytes of memory */
+	put(RBX, 0x8001, 2);
+	DONE("66 63 03");				/* Intel's MOVSXD of 16 bits reads no more */
+	CHECK_EQ(RAX, 0xffffffffffff8001);
+	m.ctx.amd = true;
+	FAULT("66 63 03", VEC_PF, 4);
+	CHECK_EQ(m.ctx.fault.payload, sizeof(mem));
+}
+
 void legacy_tests(void)
 {
 	run_test("decimal arithmetic", decimal);
@@ -190,4 +218,5 @@ void legacy_tests(void)
 	run_test("LES, LDS, BOUND, ARPL", pointers_and_bounds);
 	run_test("an instruction met again", met_again);
 	run_test("what 64-bit mode does not have", gone_in_64bit);
+	run_test("MOVSXD and CMPXCHG, Intel's and AMD's", vendors);
 }

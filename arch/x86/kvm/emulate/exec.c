@@ -67,8 +67,8 @@ static unsigned int size_of(const struct emu_run *r, unsigned int code, bool mem
 		return in->opsize == 2 ? 2 : 4;
 	case S_N:
 		return emu_is_64(r->ctx) ? 8 : 4;
-	case S_D:
-		return 4;
+	case S_D:	/* MOVSXD: Intel's source is no wider than its destination */
+		return in->opsize == 2 && !r->ctx->amd ? 2 : 4;
 	}
 	return in->opsize;
 }
