@@ -22,7 +22,7 @@
 #include <kvm/x86/fpu.h>
 #include <kvm/x86/vcpu.h>
 
-/* v->xstate_differs: what has to be switched round guest mode. PKRU: what a guest that has it left there is not known. */
+/* v->xstate_differs: what is switched round guest mode. What a guest that has PKRU leaves there is not known before. */
 enum { XCR0_DIFFERS = 1, XSS_DIFFERS = 2, PKRU_DIFFERS = 4 };
 
 #define CPUID_7_ECX_PKU		BIT(3)

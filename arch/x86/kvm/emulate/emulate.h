@@ -243,7 +243,7 @@ struct emu_ctx {
 	struct emu_seg seg[EMU_NR_SEGS];
 	struct emu_insn insn;
 	u8 io[EMU_IO_BUF];
-	/* Instructions met before, by address: what their bytes decoded to. Zeroed once, never to be trusted blindly. */
+	/* Instructions met before, by address: what their bytes decoded to. Zeroed once. */
 	struct { struct emu_insn insn; u8 mode; } met[EMU_MET];
 };
 
