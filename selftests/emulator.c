@@ -492,7 +492,7 @@ TEST(real_mode_16)
 /* --- LOCK against another processor --- */
 
 #define COUNTER	(KT_DATA + 0x13d)	/* eight bytes, three of them in one cache line and five in the next */
-#define ROUNDS	20000u
+#define ROUNDS	5000u
 
 struct other_side {
 	volatile uint64_t *counter;
