@@ -124,6 +124,21 @@ static bool fbld(const struct kase *k, struct outcome *o)
 	return same_fault(o);
 }
 
+/* FBSTP and FSTP of 80 bits over the end of a page: eight bytes in front of it are written, and the other two fault. */
+static bool ten_bytes(const struct kase *k, struct outcome *o)
+{
+	const struct emu_insn *in = &o->m.ctx.insn;
+	unsigned int kind = in->opcode << 8 | (in->modrm & 0x38), end = o->m.ctx.fault.payload - DATA;
+
+	(void)k;
+	if (fn_of(o) != op_x87_store || (kind != 0xdf30 && kind != 0xdb38) || !faulted_here(o, VEC_PF) || o->n.trapno != VEC_PF)
+		return false;
+	if (end & 4095 || !end || end > DATA_SIZE || !memcmp(data_here + end - 9, data_there + end - 9, 9))
+		return false;
+	memcpy(data_there + end - 9, data_here + end - 9, 9);
+	return true;
+}
+
 static bool mov_sreg_rex(const struct kase *k, struct outcome *o)
 {
 	const struct emu_insn *in = &o->m.ctx.insn;
@@ -222,6 +237,8 @@ static const struct model_error bochs[] = {
 	  "SDM 3, 6.5: a fault leaves the state as it was; " SILICON },
 	{ x87_no_store, "x87 stores: memory is not looked at when an unmasked exception keeps the store from being made", SILICON },
 	{ fbld, "FBLD: the last two bytes are read first", "no manual says; " SILICON },
+	{ ten_bytes, "FBSTP, FSTP of 80 bits: eight bytes are written before the other two fault",
+	  "SDM 3, 6.5: a fault leaves the state as it was; " SILICON },
 	{ mov_sreg_rex, "MOV of and to segment registers: REX.R is not ignored", "SDM 2, 2.2.1.2; " SILICON },
 	{ undefined_tail, "#UD before the whole of an undefined instruction is fetched", "SDM 3, table 6-2: fetching first; " SILICON },
 	{ iret_stack, "IRET in 64-bit mode, operand size not 64, same privilege: SS and RSP are not popped",
