@@ -208,12 +208,16 @@ static bool aligned_first(const struct kase *k, struct outcome *o)
 	return k->rflags & FL_AC && segment && o->n.trapno == VEC_AC && same_fault(o);
 }
 
-/* In 64-bit mode: eight bytes are popped, and six of them need not be there. */
+/* In 64-bit mode: eight bytes are popped, and six of them need not be there, or may be beyond the canonical addresses. */
 static bool pop_selector(const struct kase *k, struct outcome *o)
 {
-	if (fn_of(o) != op_pop_sreg || k->mode != EMU_LONG64 || !faulted_here(o, VEC_PF))
+	u64 sp = k->regs[EMU_RSP];
+	bool page = faulted_here(o, VEC_PF) && o->m.ctx.fault.payload == (sp | 4095) + 1;
+	bool canonical = faulted_here(o, VEC_SS) && !((sp + 1) >> 47) && (sp + 7) >> 47;
+
+	if (fn_of(o) != op_pop_sreg || k->mode != EMU_LONG64 || (!page && !canonical))
 		return false;
-	return o->m.ctx.fault.payload == (k->regs[EMU_RSP] | 4095) + 1 && (faulted_there(o) ? same_fault(o) : set_aside(o));
+	return faulted_there(o) ? same_fault(o) : set_aside(o);
 }
 
 /* The manuals do not say that a frame may; ours is popped item by item, as it was pushed. */
