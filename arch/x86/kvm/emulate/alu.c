@@ -128,8 +128,8 @@ enum emu_result op_cmpxchg(struct emu_run *r)
 		r->dst.val = r->src.val;
 		return EMU_DONE;
 	}
-	if (!r->dst.mem)
-		r->skip_write = r->ctx->amd || r->dst.size != 4;
+	/* Memory is written back; a register stays as it is, its upper half too. */
+	r->skip_write = !r->dst.mem;
 	emu_set_reg(r->ctx, EMU_RAX, r->dst.size, old);
 	return EMU_DONE;
 }
