@@ -9,6 +9,7 @@
  */
 #include <linux/err.h>
 #include <linux/gfp.h>
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
 #include <linux/srcu.h>
 #include <asm/fpu/types.h>
@@ -34,7 +35,11 @@ struct kvm_vcpu *arch_vcpu_alloc(struct kvm *kvm)
 {
 	struct x86_vcpu *v = alloc_pages_exact(vendor_ops.vcpu_size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 
-	return v ? &v->vcpu : ERR_PTR(-ENOMEM);
+	if (!v)
+		return ERR_PTR(-ENOMEM);
+	/* Pages are not searched by themselves, and all that a vCPU has hangs on these. */
+	kmemleak_alloc(v, vendor_ops.vcpu_size, 1, GFP_KERNEL);
+	return &v->vcpu;
 }
 
 bool vcpu_is_bsp(const struct x86_vcpu *v)
@@ -142,6 +147,7 @@ void arch_vcpu_free(struct kvm_vcpu *vcpu)
 		mmu_vcpu_free(v);
 	}
 	cpuid_vcpu_free(v);
+	kmemleak_free(v);
 	free_pages_exact(v, vendor_ops.vcpu_size);
 }
 
