@@ -533,7 +533,8 @@ static void to_user(struct x86_vcpu *v, u64 valid)
 	struct kvm_run *run = v->vcpu.run;
 
 	settle_pv_eoi(v);
-	if (vendor_caps.pml)
+	/* What an earlier time of logging left over must not count for the next. */
+	if (unlikely(READ_ONCE(vm_of(v)->log_ever)))
 		mmu_drain_log(v);
 	run->if_flag = !!(get_rflags(v) & X86_EFLAGS_IF);
 	run->cr8 = v->lapic ? lapic_get_cr8(v) : v->cr8;

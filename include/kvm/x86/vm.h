@@ -31,6 +31,7 @@ struct x86_vm {
 
 	struct mmu_vm *mmu;
 	unsigned int log_slots;			/* slots that log, where the CPU helps (PML); slots_lock */
+	bool log_ever;				/* some did once: entries without D may be left over; slots_lock */
 	gpa_t tss_addr;				/* KVM_SET_TSS_ADDR; GPA_NONE: not set */
 	gpa_t identity_map;			/* KVM_SET_IDENTITY_MAP_ADDR */
 

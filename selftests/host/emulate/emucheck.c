@@ -22,9 +22,7 @@
 #include "emucheck.h"
 #include "rows.h"
 
-#ifndef REPORTS
-#define REPORTS	40
-#endif	/* differences that are shrunk and shown, for each process */
+#define REPORTS	40	/* differences that are shrunk and shown, for each process */
 /* Cases that may differ once and not again: 42 in ten million were seen, on a machine with other work to do. */
 #define UNSTABLE_PER	10000
 #define UNSTABLE_MIN	10

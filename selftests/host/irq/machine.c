@@ -143,10 +143,6 @@ void cpuid_runtime_update(struct x86_vcpu *v)
 {
 }
 
-void msr_intercepts_update(struct x86_vcpu *v)
-{
-}
-
 static void no_tpr(struct x86_vcpu *v, u8 tpr, int pending)
 {
 }

@@ -139,8 +139,11 @@ void arch_slot_commit(struct kvm *kvm, const struct memslot *old, struct memslot
 	struct x86_vm *vm = x86_vm(kvm);
 	u32 set, cleared;
 
-	if (pt.hw_log)
+	if (pt.hw_log) {
 		WRITE_ONCE(vm->log_slots, vm->log_slots + logs(new) - logs(old));
+		if (logs(new))
+			WRITE_ONCE(vm->log_ever, true);
+	}
 	if (c != SLOT_FLAGS)
 		return;
 	set = new->flags & ~old->flags;
