@@ -7,7 +7,7 @@
  * (a doorbell inside a coalesced zone), so each element also carries the furthest end of all windows up to it: a
  * search starts at the last window that begins at or below the address and walks down only as long as something there
  * can still reach it. Of several that contain an access, the one that begins latest and is shortest is asked
- * first, and the first that answers wins.
+ * first, and the first that answers wins. Guests come back to few addresses: where the search for one ended is kept.
  *
  * Lookups run in kvm->srcu; changes under kvm->slots_lock. A replaced array is freed after a grace period without
  * anybody waiting, a removed device is out of use when io_bus_remove() returns.
@@ -26,9 +26,12 @@ struct io_window {
 	struct io_device *dev;
 };
 
+#define IO_BUS_HINTS	32
+
 struct io_bus {
 	struct rcu_head rcu;
 	unsigned int n;
+	u16 hint[IO_BUS_HINTS];	/* by address: where a search ended; any value is safe, see upper_bound() */
 	struct io_window win[];
 };
 
@@ -53,10 +56,14 @@ static bool contains(const struct io_window *w, u64 addr, int len)
 }
 
 /* Index one past the last window that begins at or below addr. */
-static unsigned int upper_bound(const struct io_bus *b, u64 addr)
+static unsigned int upper_bound(struct io_bus *b, u64 addr)
 {
-	unsigned int lo = 0, hi = b->n;
+	u16 *hint = &b->hint[(addr ^ addr >> PAGE_SHIFT) % IO_BUS_HINTS];
+	unsigned int lo = READ_ONCE(*hint), hi = b->n;
 
+	if (lo && b->win[lo - 1].start <= addr && (lo == hi || b->win[lo].start > addr))
+		return lo;
+	lo = 0;
 	while (lo < hi) {
 		unsigned int mid = lo + (hi - lo) / 2;
 
@@ -65,12 +72,13 @@ static unsigned int upper_bound(const struct io_bus *b, u64 addr)
 		else
 			hi = mid;
 	}
+	WRITE_ONCE(*hint, lo);
 	return lo;
 }
 
 bool io_bus_read(struct kvm_vcpu *vcpu, enum io_bus_id bus, u64 addr, int len, void *data)
 {
-	const struct io_bus *b = srcu_dereference(vcpu->kvm->bus[bus], &vcpu->kvm->srcu);
+	struct io_bus *b = srcu_dereference(vcpu->kvm->bus[bus], &vcpu->kvm->srcu);
 	unsigned int i;
 
 	if (!b)
@@ -90,7 +98,7 @@ bool io_bus_read(struct kvm_vcpu *vcpu, enum io_bus_id bus, u64 addr, int len, v
 
 bool io_bus_write(struct kvm_vcpu *vcpu, enum io_bus_id bus, u64 addr, int len, const void *data)
 {
-	const struct io_bus *b = srcu_dereference(vcpu->kvm->bus[bus], &vcpu->kvm->srcu);
+	struct io_bus *b = srcu_dereference(vcpu->kvm->bus[bus], &vcpu->kvm->srcu);
 	unsigned int i;
 
 	if (!b)
@@ -153,6 +161,7 @@ int io_bus_add(struct kvm *kvm, enum io_bus_id bus, u64 addr, u32 len, struct io
 	if (!new)
 		return -ENOMEM;
 	new->n = n + 1;
+	memset(new->hint, 0, sizeof(new->hint));
 	for (i = 0; i < n && sorts_before(&old->win[i], &w); i++)
 		new->win[i] = old->win[i];
 	new->win[i] = w;
@@ -190,8 +199,10 @@ int io_bus_remove(struct kvm *kvm, enum io_bus_id bus, struct io_device *d)
 		for (i = 0; i < old->n; i++)
 			if (i != at && old->win[i].dev != &gone)
 				new->win[n++] = old->win[i];
-		if (new)
+		if (new) {
 			new->n = n;
+			memset(new->hint, 0, sizeof(new->hint));
+		}
 		publish(kvm, bus, new, old);
 	}
 	synchronize_srcu_expedited(&kvm->srcu);
