@@ -131,6 +131,8 @@ static void unlock(struct pic *p, unsigned long irqs) __releases(&p->lock)
 	p->acked = 0;
 	p->rose = false;
 	raw_spin_unlock_irqrestore(&p->lock, irqs);
+	if (likely(!acked && !rose))
+		return;
 	for_each_set_bit(i, &acked, PIC_PINS)
 		kvm_irq_acked(&p->vm->kvm, i / 8 ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER, i & 7);
 	if (!rose)
@@ -331,37 +333,39 @@ static u8 poll(struct pic *p, struct chip *c)
 	return 0x80 | in;
 }
 
-static u8 read_reg(struct pic *p, struct chip *c, bool data)
-{
-	if (c->poll)
-		return poll(p, c);
-	if (data)
-		return c->imr;
-	return c->read_isr ? c->isr : c->irr;
-}
-
 /* Ports. Wider accesses fall into bytes, as the bus does it. */
 
 enum { PORT_MASTER, PORT_SLAVE, PORT_ELCR };
+
+/* A byte that only tells. */
+static u8 peek(const struct pic *p, unsigned int which, bool odd)
+{
+	const struct chip *c = &p->chip[which == PORT_ELCR ? odd : which];
+
+	if (which == PORT_ELCR)
+		return READ_ONCE(c->elcr);
+	if (odd)
+		return READ_ONCE(c->imr);
+	return READ_ONCE(c->read_isr) ? READ_ONCE(c->isr) : READ_ONCE(c->irr);
+}
 
 static bool pic_read(struct io_device *d, struct kvm_vcpu *vcpu, u64 addr, int len, void *data)
 {
 	struct pic *p = x86_vm(vcpu->kvm)->pic;
 	unsigned int which = d - p->port;
-	unsigned long irqs = lock(p);
+	unsigned long irqs;
 	u8 *out = data;
-	int i;
 
-	for (i = 0; i < len; i++) {
-		bool odd = (addr + i) & 1;
-
-		if (which == PORT_ELCR)
-			out[i] = p->chip[odd].elcr;
-		else
-			out[i] = read_reg(p, &p->chip[which], odd);
+	for (; len; len--, addr++, out++) {
+		if (likely(which == PORT_ELCR || !READ_ONCE(p->chip[which].poll))) {
+			*out = peek(p, which, addr & 1);
+			continue;
+		}
+		irqs = lock(p);
+		*out = poll(p, &p->chip[which]);
+		update(p);
+		unlock(p, irqs);
 	}
-	update(p);
-	unlock(p, irqs);
 	return true;
 }
 
