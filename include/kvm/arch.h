@@ -68,7 +68,6 @@ void arch_vcpu_put(struct kvm_vcpu *vcpu);		/* preemption off; also from the sch
 long arch_vcpu_run(struct kvm_vcpu *vcpu);
 bool arch_vcpu_runnable(struct kvm_vcpu *vcpu);		/* no sleeping; another thread may ask: hint only then */
 bool arch_vcpu_in_kernel(struct kvm_vcpu *vcpu);	/* guest CPL 0 when it was scheduled out */
-int arch_vcpu_as(const struct kvm_vcpu *vcpu);		/* address space: 1 in SMM */
 void arch_vcpu_blocking(struct kvm_vcpu *vcpu, bool blocking);
 void arch_vcpu_kick_sent(struct kvm_vcpu *vcpu);	/* nothing on x86 */
 

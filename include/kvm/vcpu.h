@@ -45,6 +45,7 @@ struct kvm_vcpu {
 	u32 idx;			/* place in kvm->vcpu[] */
 	int cpu;			/* loaded here; -1: nowhere */
 	int mode;			/* enum vcpu_mode */
+	int as;				/* address space: 1 in SMM; the architecture writes it, vCPU thread */
 	unsigned long requests;		/* atomic bits REQ_* */
 	int error;			/* -errno of the last OUT_ERROR */
 	bool preempted;			/* scheduled out while it wanted to run */

@@ -72,7 +72,7 @@ EXPORT_SYMBOL_GPL(kvm_slot);
 
 struct memslot *vcpu_slot(struct kvm_vcpu *vcpu, gfn_t gfn)
 {
-	int as = arch_vcpu_as(vcpu);
+	int as = vcpu->as;
 	struct memslots *s = kvm_slots(vcpu->kvm, as);
 	u64 generation = READ_ONCE(s->generation);
 	struct memslot *slot;

@@ -8,6 +8,7 @@
  * able to write back whatever it read, and 0, whatever the guest's CPUID says.
  */
 #define pr_fmt(fmt) "kvm: " fmt
+#include <linux/hash.h>
 #include <linux/module.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
@@ -422,21 +423,30 @@ const struct msr_row msr_table[] = {
 };
 const unsigned int msr_table_rows = ARRAY_SIZE(msr_table);
 
-int msr_table_check(void)
+/* By hash of the number: 1 + the row of a register that has one to itself. Whose place is taken has none. */
+#define ROW_HASH_BITS	9
+static u8 row_hash[1 << ROW_HASH_BITS] __ro_after_init;
+static_assert(ARRAY_SIZE(msr_table) < U8_MAX);
+
+int __init msr_table_check(void)
 {
 	unsigned int i;
+	u8 *h;
 
 	for (i = 0; i < ARRAY_SIZE(msr_table); i++) {
 		if (msr_table[i].last < msr_table[i].first || (i && msr_table[i].first <= msr_table[i - 1].last)) {
 			pr_err("MSR table: row %u (%x) is out of order\n", i, msr_table[i].first);
 			return -EINVAL;
 		}
+		h = &row_hash[hash_32(msr_table[i].first, ROW_HASH_BITS)];
+		if (msr_table[i].first == msr_table[i].last && !*h)
+			*h = i + 1;
 	}
 	return 0;
 }
 
 /* The table is sorted; checked when the module loads. */
-static const struct msr_row *row_of(u32 msr)
+static noinline const struct msr_row *search_row(u32 msr)
 {
 	unsigned int lo = 0, hi = ARRAY_SIZE(msr_table), mid;
 	const struct msr_row *r;
@@ -449,9 +459,19 @@ static const struct msr_row *row_of(u32 msr)
 		else if (msr < r->first)
 			hi = mid;
 		else
-			return r->flags & (vendor_ops.amd ? MSR_INTEL : MSR_AMD) ? NULL : r;
+			return r;
 	}
 	return NULL;
+}
+
+static const struct msr_row *row_of(u32 msr)
+{
+	unsigned int i = row_hash[hash_32(msr, ROW_HASH_BITS)];
+	const struct msr_row *r = &msr_table[i - !!i];
+
+	if (unlikely(r->first != msr || r->last != msr))
+		r = search_row(msr);
+	return r && !(r->flags & (vendor_ops.amd ? MSR_INTEL : MSR_AMD)) ? r : NULL;
 }
 
 static bool is_x2apic(u32 msr)
@@ -588,6 +608,18 @@ enum outcome exit_wrmsr(struct x86_vcpu *v)
 	if (unlikely(res != MSR_OK))
 		return failed(v, msr, val, res, true);
 	return skip_insn(v);
+}
+
+bool exit_deadline(struct x86_vcpu *v, enum outcome *out)
+{
+	u64 val = (u32)v->state.gpr[RAX] | v->state.gpr[RDX] << 32;
+
+	if ((u32)v->state.gpr[RCX] != MSR_IA32_TSC_DEADLINE || !v->lapic || rcu_access_pointer(vm_of(v)->msr_filter))
+		return false;
+	lapic_set_deadline(v, val);
+	trace_kvm_msr(true, MSR_IA32_TSC_DEADLINE, val, false);
+	*out = skip_insn(v);
+	return true;
 }
 
 /* --- vCPU life --- */

@@ -209,17 +209,23 @@ bool apf_set_msr(struct x86_vcpu *v, u64 val, bool host)
 #define ICR_TRIGGER	BIT(15)
 #define ICR_NOT_HERE	(3ul << 18 | BIT(11))	/* shorthand and logical mode make no sense with a bitmap */
 
-static long send_ipi(struct x86_vcpu *v, const u64 *a, bool wide)
+/* An argument as wide as the guest's code is. */
+static u64 arg(const struct x86_vcpu *v, unsigned int reg, bool wide)
+{
+	return wide ? v->state.gpr[reg] : (u32)v->state.gpr[reg];
+}
+
+static long send_ipi(struct x86_vcpu *v, bool wide)
 {
 	const unsigned int word = wide ? 64 : 32;
 	struct x86_vm *vm = vm_of(v);
-	u32 icr = a[3], first = a[2];
+	u32 icr = arg(v, RSI, wide), first = arg(v, RDX, wide);
 	struct apic_msg m = {
 		.vector = icr & ICR_VECTOR,
 		.mode = (icr & ICR_MODE) >> ICR_MODE_SHIFT,
 		.assert = true,
 	};
-	unsigned long map[2] = { a[0], a[1] };
+	unsigned long map[2] = { arg(v, RBX, wide), arg(v, RCX, wide) };
 	unsigned int i, bit;
 	long count = 0;
 
@@ -288,45 +294,46 @@ static long clock_pairing(struct x86_vcpu *v, u64 gpa, u64 type)
 	return vcpu_write_guest(&v->vcpu, GPA(gpa), &p, sizeof(p)) ? -KVM_EFAULT : 0;
 }
 
-static long hypercall(struct x86_vcpu *v, u64 nr, const u64 *a, bool wide)
+static long hypercall(struct x86_vcpu *v, u64 nr, bool wide)
 {
+	u64 a0 = arg(v, RBX, wide);
+
 	switch (nr) {
 	case KVM_HC_VAPIC_POLL_IRQ:
 		return 0;	/* the exit is all that it asks for: what is pending has said so */
 	case KVM_HC_KICK_CPU:
-		return pv_offered(v, KVM_FEATURE_PV_UNHALT) ? kick_cpu(v, a[1]) : -KVM_ENOSYS;
+		return pv_offered(v, KVM_FEATURE_PV_UNHALT) ? kick_cpu(v, arg(v, RCX, wide)) : -KVM_ENOSYS;
 	case KVM_HC_CLOCK_PAIRING:
-		return clock_pairing(v, a[0], a[1]);
+		return clock_pairing(v, a0, arg(v, RCX, wide));
 	case KVM_HC_SEND_IPI:
-		return pv_offered(v, KVM_FEATURE_PV_SEND_IPI) ? send_ipi(v, a, wide) : -KVM_ENOSYS;
+		return pv_offered(v, KVM_FEATURE_PV_SEND_IPI) ? send_ipi(v, wide) : -KVM_ENOSYS;
 	case KVM_HC_SCHED_YIELD:
-		return pv_offered(v, KVM_FEATURE_PV_SCHED_YIELD) ? sched_yield(v, a[0]) : -KVM_ENOSYS;
+		return pv_offered(v, KVM_FEATURE_PV_SCHED_YIELD) ? sched_yield(v, a0) : -KVM_ENOSYS;
 	default:
 		return -KVM_ENOSYS;
 	}
 }
 
-static void hypercall_done(struct x86_vcpu *v, long ret)
-{
-	gpr_set(v, RAX, guest_64bit(v) ? ret : (u32)ret);
-}
-
 static enum outcome complete_hypercall(struct x86_vcpu *v)
 {
+	u64 ret = READ_ONCE(v->vcpu.run->hypercall.ret);
+
 	if (!answer_wanted(v))
 		return OUT_OK;
-	hypercall_done(v, READ_ONCE(v->vcpu.run->hypercall.ret));
+	gpr_set(v, RAX, guest_64bit(v) ? ret : (u32)ret);
 	return skip_answered(v);
 }
 
 /* KVM_CAP_EXIT_HYPERCALL: what the guest says of these pages is user space's to judge. */
-static enum outcome map_gpa_range(struct x86_vcpu *v, const u64 *a, bool wide)
+static enum outcome map_gpa_range(struct x86_vcpu *v, bool wide)
 {
 	struct kvm_run *run = vcpu_exit_to_user(&v->vcpu, KVM_EXIT_HYPERCALL);
 
 	memset(&run->hypercall, 0, sizeof(run->hypercall));
 	run->hypercall.nr = KVM_HC_MAP_GPA_RANGE;
-	memcpy(run->hypercall.args, a, 3 * sizeof(*a));
+	run->hypercall.args[0] = arg(v, RBX, wide);
+	run->hypercall.args[1] = arg(v, RCX, wide);
+	run->hypercall.args[2] = arg(v, RDX, wide);
 	run_hypercall_longmode(run, wide);
 	ask_user(v, complete_hypercall);
 	return OUT_USER;
@@ -341,28 +348,24 @@ static bool range_ok(u64 gpa, u64 npages)
 
 enum outcome exit_hypercall(struct x86_vcpu *v)
 {
-	const u64 *g = v->state.gpr;
-	u64 nr = g[RAX], a[4] = { g[RBX], g[RCX], g[RDX], g[RSI] };
-	bool wide = guest_64bit(v);
-	unsigned int i;
+	bool wide;
 	long ret;
+	u64 nr;
 
+	state_need(v, G_RIP | G_RFLAGS | G_SHADOW | G_CPL | G_LONG);	/* at once */
+	wide = guest_64bit(v);
+	nr = arg(v, RAX, wide);
 	v->vcpu.stat.hypercalls++;
-	if (!wide) {
-		nr = (u32)nr;
-		for (i = 0; i < ARRAY_SIZE(a); i++)
-			a[i] = (u32)a[i];
-	}
-	trace_kvm_hypercall(nr, a[0], a[1], a[2], a[3]);
+	trace_kvm_hypercall(nr, arg(v, RBX, wide), arg(v, RCX, wide), arg(v, RDX, wide), arg(v, RSI, wide));
 	if (unlikely(get_cpl(v))) {
 		ret = -KVM_EPERM;
 	} else if (nr == KVM_HC_MAP_GPA_RANGE && READ_ONCE(vm_of(v)->user_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE)) {
-		if (range_ok(a[0], a[1]))
-			return map_gpa_range(v, a, wide);
+		if (range_ok(arg(v, RBX, wide), arg(v, RCX, wide)))
+			return map_gpa_range(v, wide);
 		ret = -KVM_EINVAL;
 	} else {
-		ret = hypercall(v, nr, a, wide);
+		ret = hypercall(v, nr, wide);
 	}
-	hypercall_done(v, ret);
+	gpr_set(v, RAX, wide ? ret : (u32)ret);
 	return skip_insn(v);
 }

@@ -28,11 +28,6 @@ bool guest_long_mode(struct x86_vcpu *v)
 	return get_efer(v) & EFER_LMA;
 }
 
-bool guest_64bit(struct x86_vcpu *v)
-{
-	return guest_long_mode(v) && (get_seg(v, SEG_CS)->attr & SEG_L);
-}
-
 u64 guest_phys_reserved(const struct x86_vcpu *v)
 {
 	return GENMASK_ULL(63, v->cap.maxphyaddr);

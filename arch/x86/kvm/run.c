@@ -80,7 +80,7 @@ static void serve_translations(struct x86_vcpu *v)
 {
 	struct kvm_vcpu *vcpu = &v->vcpu;
 
-	vcpu_take_request(vcpu, REQ_RELOAD_ROOT);	/* mmu_load_root() looks for itself */
+	vcpu_take_request(vcpu, REQ_RELOAD_ROOT);	/* run_once() looks for itself */
 	vcpu_take_request(vcpu, REQ_DIRTY_LOG);		/* the exit was all that it asked for */
 	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH)) {
 		vcpu_take_request(vcpu, REQ_TLB_GUEST);	/* included */
@@ -256,19 +256,23 @@ static __always_inline bool must_stay(const struct x86_vcpu *v)
 }
 
 /*
- * CPUID needs neither memory slots nor sleep: handled with IRQs off, and back. True: enter again. When it is done but
- * something else came up, the outer loop finds an exit that needs nothing.
+ * Exits that need neither memory slots nor sleep, and come often: handled with IRQs off, and back. True: enter again.
+ * When one is done but something else came up, the outer loop finds an exit that needs nothing.
  */
 static bool quick_exit(struct x86_vcpu *v)
 {
+	u32 kind = v->exit.kind;
 	enum outcome out;
 
-	if (likely(v->exit.kind != EXIT_CPUID))
+	if (likely(kind != EXIT_CPUID && kind != EXIT_WRMSR))
 		return false;
 	/* The length must be hardware's: reading the instruction could sleep. */
 	if ((vendor_ops.amd && !vendor_caps.nrips) || v->guest_debug || v->ev.injected.type != EV_NONE)
 		return false;
-	out = exit_cpuid(v);
+	if (kind == EXIT_CPUID)
+		out = exit_cpuid(v);
+	else if (!exit_deadline(v, &out))
+		return false;
 	if (unlikely(!goes_on(out)))
 		return false;
 	v->exit.kind = EXIT_HANDLED;
@@ -357,12 +361,18 @@ static noinline enum outcome prepare_events(struct x86_vcpu *v)
 	return out;
 }
 
-static void tpr_from_guest(struct x86_vcpu *v)
+/* What the guest did to its TPR without an exit. */
+static __always_inline void tpr_from_guest(struct x86_vcpu *v)
 {
-	int tpr = vendor_call(guest_tpr)(v);
+	u8 now;
 
-	if (unlikely(tpr >= 0))
-		lapic_set_tpr(v, tpr);
+	if (!v->lapic)
+		return;
+	now = *v->hw_tpr;
+	if (likely(now == v->tpr_known))
+		return;
+	v->tpr_known = now;
+	lapic_set_tpr(v, (u8)(now << vendor_caps.tpr_shift));
 }
 
 /* One turn. */
@@ -377,9 +387,11 @@ static enum outcome run_once(struct x86_vcpu *v)
 	}
 	if (unlikely(v->mp_state != KVM_MP_STATE_RUNNABLE))
 		return wait_to_run(v);
-	out = mmu_load_root(v);
-	if (unlikely(!goes_on(out)))
-		return out;
+	if (unlikely(v->root_as != v->vcpu.as)) {
+		out = mmu_load_root(v);
+		if (!goes_on(out))
+			return out;
+	}
 	if (v->recheck_events) {
 		out = prepare_events(v);
 		if (unlikely(!goes_on(out)))
@@ -391,8 +403,7 @@ static enum outcome run_once(struct x86_vcpu *v)
 		take_back_events(v);
 		return OUT_OK;
 	}
-	if (v->lapic)
-		tpr_from_guest(v);
+	tpr_from_guest(v);
 	return handle_exit(v);
 }
 

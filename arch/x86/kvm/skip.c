@@ -162,19 +162,12 @@ static noinline enum outcome skip_by_decoding(struct x86_vcpu *v)
 	return OUT_OK;
 }
 
-enum outcome skip_insn(struct x86_vcpu *v)
+/* The end of an instruction at which something happens or may happen. */
+static noinline enum outcome skipped(struct x86_vcpu *v)
 {
-	const struct emulation *e = v->emu;
-	enum outcome out;
 	u64 flags;
 
-	if (unlikely(e->skip_len) || !vendor_call(next_rip)(v)) {
-		out = skip_by_decoding(v);
-		if (out != OUT_OK)
-			return out;
-	}
-	state_need(v, G_SHADOW | G_RFLAGS);
-	if (unlikely(v->state.intr_shadow)) {
+	if (v->state.intr_shadow) {
 		v->state.intr_shadow = 0;
 		state_dirty(v, G_SHADOW);
 		x86_events_changed(&v->vcpu);
@@ -185,6 +178,22 @@ enum outcome skip_insn(struct x86_vcpu *v)
 	if (flags & X86_EFLAGS_RF)
 		put_rflags(v, flags & ~(u64)X86_EFLAGS_RF);
 	return debug_step(v, flags & X86_EFLAGS_TF);
+}
+
+enum outcome skip_insn(struct x86_vcpu *v)
+{
+	const struct emulation *e = v->emu;
+	enum outcome out;
+
+	if (unlikely(e->skip_len) || !vendor_call(next_rip)(v)) {
+		out = skip_by_decoding(v);
+		if (out != OUT_OK)
+			return out;
+	}
+	state_need(v, G_SHADOW | G_RFLAGS);
+	if (likely(!(v->state.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) && !v->state.intr_shadow && !v->guest_debug))
+		return OUT_OK;
+	return skipped(v);
 }
 
 /* The exit's instruction is user space's to answer: where it is and how long is kept with the question. */

@@ -341,11 +341,6 @@ bool arch_vcpu_in_kernel(struct kvm_vcpu *vcpu)
 	return READ_ONCE(x86_vcpu(vcpu)->in_kernel);
 }
 
-int arch_vcpu_as(const struct kvm_vcpu *vcpu)
-{
-	return 0;	/* system management mode is not offered */
-}
-
 /* Nothing to arrange: an interrupt that is posted to a sleeping vCPU comes with a kick, and kicks wake. */
 void arch_vcpu_blocking(struct kvm_vcpu *vcpu, bool blocking)
 {

@@ -13,6 +13,8 @@ struct x86_vcpu;
 enum outcome exit_io(struct x86_vcpu *v);		/* io.c */
 enum outcome exit_rdmsr(struct x86_vcpu *v);		/* msr.c */
 enum outcome exit_wrmsr(struct x86_vcpu *v);		/* msr.c */
+/* WRMSR of the TSC deadline, with IRQs off and without kvm->srcu. false: nothing done, not that. msr.c */
+bool exit_deadline(struct x86_vcpu *v, enum outcome *out);
 enum outcome exit_cpuid(struct x86_vcpu *v);		/* cpuid.c */
 enum outcome exit_hypercall(struct x86_vcpu *v);	/* pv.c */
 

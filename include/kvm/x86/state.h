@@ -40,6 +40,7 @@ enum {
 	G_PDPTR		= BIT(16),
 	G_SYSCALL	= BIT(17),	/* STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE */
 	G_CPL		= BIT(18),	/* fetch only: follows SS or VMCB.CPL */
+	G_LONG		= BIT(19),	/* fetch only, like it: CS.L */
 	G_SEG0		= BIT(24),	/* one bit a segment, ES first */
 	G_SEGS		= 0xff << 24,
 };
@@ -81,6 +82,7 @@ struct x86_state {
 	u64 star, lstar, cstar, fmask, kernel_gs_base;
 	u64 pat, debugctl;
 	u8 cpl;
+	bool cs_l;			/* G_LONG: where CS itself is not here */
 	u8 intr_shadow;			/* SHADOW_* */
 	bool nmi_masked;		/* an NMI handler runs: until IRET */
 	u32 valid, dirty;		/* groups */

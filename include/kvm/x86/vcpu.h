@@ -67,6 +67,8 @@ struct x86_vcpu {
 
 	struct lapic *lapic;			/* NULL: in user space */
 	struct pi_desc *pi;			/* any thread; inside lapic */
+	const u8 *hw_tpr;			/* the guest's TPR as hardware keeps it, vendor_caps.tpr_shift lower */
+	u8 tpr_known;				/* the same as both sides last knew it */
 	u64 apic_base;				/* MSR 1BH */
 	u8 cr8;					/* without in-kernel LAPIC */
 	u32 mp_state;				/* KVM_MP_STATE_*; others read it */
@@ -77,6 +79,7 @@ struct x86_vcpu {
 	u8 eoi_vector;				/* REQ_IOAPIC_EOI */
 
 	struct mmu_vcpu *mmu;
+	int root_as;				/* address space whose root the vendor runs on; -1: none */
 
 	/* CPUID */
 	struct kvm_cpuid_entry2 *cpuid;
@@ -212,7 +215,16 @@ static inline u8 get_cpl(struct x86_vcpu *v)
 }
 
 bool guest_long_mode(struct x86_vcpu *v);	/* EFER.LMA */
-bool guest_64bit(struct x86_vcpu *v);		/* LMA and CS.L */
+/* LMA and CS.L, without reading all of CS. */
+static inline bool guest_64bit(struct x86_vcpu *v)
+{
+	if (!(get_efer(v) & BIT(10)))
+		return false;
+	if (v->state.valid & G_SEG(SEG_CS))
+		return v->state.seg[SEG_CS].attr & SEG_L;
+	state_need(v, G_LONG);
+	return v->state.cs_l;
+}
 static inline bool guest_paging(struct x86_vcpu *v) { return get_cr0(v) & (1ul << 31); }
 static inline bool guest_protected(struct x86_vcpu *v) { return get_cr0(v) & 1; }
 

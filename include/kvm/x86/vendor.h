@@ -62,6 +62,7 @@ struct vendor_caps {
 	bool pml;
 	bool bus_lock_exit, notify_exit;
 	bool tpr_shadow;
+	u8 tpr_shift;				/* x86_vcpu.hw_tpr has this many bits fewer */
 	bool dr_intercept_default;
 	bool nested;
 	bool flush_by_asid;
@@ -127,7 +128,6 @@ struct vendor_ops {
 	/* Addresses that hardware logged as written (PML), taken out of its log: how many. Loaded; good until entry. */
 	unsigned int (*logged)(struct x86_vcpu *v, const u64 **gpas);
 	void (*tpr)(struct x86_vcpu *v, u8 tpr, int pending); /* bits 7:0; highest pending vector or -1 */
-	int (*guest_tpr)(struct x86_vcpu *v);		/* what the guest left in the hardware's TPR; -1: unchanged */
 
 	/* MSRs that only this vendor has. false: not this vendor's. *val as in the manual; host: set by user space. */
 	bool (*get_msr)(struct x86_vcpu *v, u32 msr, u64 *val, bool host);
@@ -144,7 +144,7 @@ extern struct vendor_caps vendor_caps;
 
 /* Operations on the paths that are counted in instructions go by static call. */
 #define VENDOR_STATIC_OPS(X) X(fetch) X(commit) X(prepare) X(enter) X(irq_exit) X(exit) X(next_rip) \
-	X(inject) X(vectoring) X(load) X(put) X(tpr) X(guest_tpr) X(flush) X(root) X(intercepts) X(state_runs) X(logged)
+	X(inject) X(vectoring) X(load) X(put) X(tpr) X(flush) X(root) X(intercepts) X(state_runs) X(logged)
 #define VENDOR_DECLARE(op) DECLARE_STATIC_CALL(vendor_##op, *(((struct vendor_ops *)0)->op));
 VENDOR_STATIC_OPS(VENDOR_DECLARE)
 #define vendor_call(op) static_call(vendor_##op)

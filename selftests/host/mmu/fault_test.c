@@ -351,13 +351,13 @@ static void smm(void)
 	slot_add(1, 0, 32, 16, 0);
 	CHECK_EQ(guest_access(c, 3, true, false), host[3].pfn);
 	CHECK_EQ(guest_access(c, 20, true, false), IS_MMIO);
-	c->v->vcpu.id = 1;
+	c->v->vcpu.as = 1;
 	memset(c->tlb, 0, sizeof(c->tlb));	/* the root operation's flush */
 	memset(c->psc, 0, sizeof(c->psc));
 	CHECK_EQ(guest_access(c, 3, true, false), host[19].pfn);
 	CHECK_EQ(guest_access(c, 20, true, false), host[36].pfn);
 	CHECK_EQ(c->flushes - flushes, 2);
-	c->v->vcpu.id = 0;
+	c->v->vcpu.as = 0;
 }
 
 static void (*body)(void);

@@ -241,12 +241,7 @@ struct memslot *memslots_find(const struct memslots *s, gfn_t gfn)
 
 struct memslot *vcpu_slot(struct kvm_vcpu *vcpu, gfn_t gfn)
 {
-	return memslots_find(kvm_slots(vcpu->kvm, arch_vcpu_as(vcpu)), gfn);
-}
-
-int arch_vcpu_as(const struct kvm_vcpu *vcpu)
-{
-	return vcpu->id & 1 ? 1 : 0;	/* the tests number vCPUs 0, 2, 4; 1 is one in SMM */
+	return memslots_find(kvm_slots(vcpu->kvm, vcpu->as), gfn);
 }
 
 static void publish(u16 as, struct memslot *drop, struct memslot *add, struct memslot *leaving)
@@ -724,7 +719,7 @@ static enum hw_end walk_npt(u64 *table, int level, u64 gfn, bool write, bool exe
 enum hw_end hw_access(struct hw_vcpu *c, u64 gfn, bool write, bool exec, u64 *pfn, u64 *error)
 {
 	struct tlb_entry *t = &c->tlb[gfn % TLB_SIZE], n = { .valid = true, .gfn = gfn };
-	struct pt_space *sp = mmu_space(&vm->kvm, arch_vcpu_as(&c->v->vcpu));
+	struct pt_space *sp = mmu_space(&vm->kvm, c->v->vcpu.as);
 	struct psc_entry *psc = &c->psc[(gfn >> 9) % ARRAY_SIZE(c->psc)];
 	u64 *table = sp->root->ent;
 	int level = pt.levels;
@@ -760,7 +755,7 @@ u64 guest_access(struct hw_vcpu *c, u64 gfn, bool write, bool exec)
 		enum hw_end r;
 
 		vm_enter_srcu();
-		if (mmu_load_root(c->v) != OUT_OK) {
+		if (c->v->root_as != c->v->vcpu.as && mmu_load_root(c->v) != OUT_OK) {
 			vm_leave_srcu();
 			return IS_ERROR;
 		}
@@ -823,7 +818,7 @@ void machine_start(enum pt_kind k, unsigned int levels, bool page_1g)
 		pthread_mutex_init(&hw[i].guest, NULL);
 		hw[i].v = calloc(1, sizeof(struct x86_vcpu));
 		hw[i].v->vcpu.kvm = &vm->kvm;
-		hw[i].v->vcpu.id = 2 * i;
+		hw[i].v->vcpu.id = i;
 		CHECK_EQ(mmu_vcpu_init(hw[i].v), 0);
 	}
 }

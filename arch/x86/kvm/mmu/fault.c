@@ -38,7 +38,7 @@ bool mmu_mmio_valid(struct x86_vcpu *v, gpa_t gpa)
 {
 	u64 gfn = gfn_of(gpa).v;
 	struct mmio_hint *h = &v->mmu->hint[mmio_hash(gfn)];
-	int as = arch_vcpu_as(&v->vcpu);
+	int as = v->vcpu.as;
 	const struct memslots *slots = kvm_slots(v->vcpu.kvm, as);
 	/* before the search: what it finds holds for this generation at least. 0 marks a hint never filled. */
 	u64 generation = READ_ONCE(slots->generation) + 1;
@@ -249,7 +249,7 @@ enum fault_end mmu_fault(struct x86_vcpu *v, gpa_t gpa, u64 error)
 {
 	struct fault f = {
 		.kvm = v->vcpu.kvm,
-		.sp = mmu_space(v->vcpu.kvm, arch_vcpu_as(&v->vcpu)),
+		.sp = mmu_space(v->vcpu.kvm, v->vcpu.as),
 		.gfn = gfn_of(gpa).v,
 		.write = error & PFERR_W,
 		.exec = error & PFERR_I,

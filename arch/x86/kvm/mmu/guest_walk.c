@@ -70,7 +70,7 @@ static void paging_refresh(struct x86_vcpu *v)
 	v->mmu->paging_valid = true;
 }
 
-static const struct guest_paging *guest_paging_now(struct x86_vcpu *v)
+static __always_inline const struct guest_paging *guest_paging_now(struct x86_vcpu *v)
 {
 	/* a bit that the guest changes without an exit cannot be waited for; of CR4 it owns none that matters here */
 	if (unlikely(!v->mmu->paging_valid || v->mmu->paging.wp != !!(get_cr0(v) & X86_CR0_WP)))
@@ -185,7 +185,7 @@ static struct walk_memo *memo_of(struct x86_vcpu *v, u64 va, u32 acc)
 /* Is it about this access, and has nothing changed that a walk depends on besides the entries? */
 static bool memo_fits(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32 acc)
 {
-	int as = arch_vcpu_as(&v->vcpu);
+	int as = v->vcpu.as;
 
 	return m->page == (va & PAGE_MASK) && m->acc == acc && m->cr3 == get_cr3(v) && m->as == as &&
 	       m->generation == READ_ONCE(kvm_slots(v->vcpu.kvm, as)->generation);
@@ -195,7 +195,7 @@ static bool memo_fits(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32
  * Reads the entries as a walk would. code: 16 bytes of the page as well, at va. Slots lie in the VMM's half of the
  * address space, so one check of where is enough for all.
  */
-static bool memo_holds(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32 acc, u64 *code)
+static __always_inline bool memo_holds(struct x86_vcpu *v, const struct walk_memo *m, u64 va, u32 acc, u64 *code)
 {
 	const u64 __user *page;
 	unsigned int i;
@@ -234,7 +234,7 @@ static void memo_keep(struct x86_vcpu *v, const struct guest_paging *p, const st
 	if (p->entry_bytes != 8 || p->pae_root ||
 	    (!(acc & ACC_X) && w->rights & GPE_U && (p->smap || p->pke)))
 		return;
-	m->as = arch_vcpu_as(&v->vcpu);
+	m->as = v->vcpu.as;
 	m->generation = READ_ONCE(kvm_slots(v->vcpu.kvm, m->as)->generation);
 	m->cr3 = get_cr3(v);
 	m->acc = acc;

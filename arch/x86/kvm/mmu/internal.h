@@ -44,7 +44,6 @@ struct walk_memo {
 
 struct mmu_vcpu {
 	struct pt_cache cache;
-	int loaded;			/* address space whose root the vendor runs on; -1: none */
 	bool paging_valid;		/* paging describes the guest's current mode */
 	struct guest_paging paging;
 	struct walk_memo memo[WALK_MEMOS];	/* of this paging */

@@ -182,7 +182,7 @@ int mmu_vcpu_init(struct x86_vcpu *v)
 	v->mmu = kzalloc(sizeof(*v->mmu), GFP_KERNEL_ACCOUNT);
 	if (!v->mmu)
 		return -ENOMEM;
-	v->mmu->loaded = -1;
+	v->root_as = -1;
 	return 0;
 }
 
@@ -211,17 +211,15 @@ bool mmu_need_root(struct pt_space *sp)
 
 enum outcome mmu_load_root(struct x86_vcpu *v)
 {
-	int as = arch_vcpu_as(&v->vcpu);
+	int as = v->vcpu.as;
 	struct pt_space *sp;
 
-	if (likely(v->mmu->loaded == as))
-		return OUT_OK;
 	sp = mmu_space(v->vcpu.kvm, as);
 	if (!mmu_need_root(sp))
 		return vcpu_fail(&v->vcpu, -ENOMEM);
 	vendor_call(root)(v, HPA(pt_phys(sp->root) | pt.encrypt));
 	vendor_call(flush)(v, FLUSH_ALL, 0);
-	v->mmu->loaded = as;
+	v->root_as = as;
 	return OUT_OK;
 }
 

@@ -52,6 +52,7 @@ int svm_vcpu_init(struct x86_vcpu *v)
 	memset(svm->msrpm, 0xff, PAGE_SIZE << MSRPM_ORDER);
 	svm->run.vmcb_pa = __pa(svm->vmcb);
 	svm->run.gpr = v->state.gpr;
+	v->hw_tpr = (const u8 *)&svm->vmcb->int_ctl;
 	svm->asid_cpu = -1;
 	svm_feature_msr(MSR_AMD64_DE_CFG, &svm->de_cfg);
 	return 0;
@@ -93,7 +94,7 @@ void svm_vcpu_reset(struct x86_vcpu *v, bool init)
 	}
 	svm->nmi = 0;
 	svm->soft_len = 0;
-	svm->tpr = 0;
+	svm->x.tpr_known = 0;
 	svm->tpr_window = false;
 	svm->todo = TODO_ASID;
 	svm->asid_generation = 0;
@@ -324,7 +325,7 @@ void svm_tpr(struct x86_vcpu *v, u8 tpr, int pending)
 	bool window = pending >= 0 && (pending >> 4) <= (tpr >> 4);
 	u32 ctl = (b->int_ctl & ~VI_TPR) | tpr >> 4;
 
-	svm->tpr = tpr;
+	v->tpr_known = tpr >> 4;
 	if (ctl != b->int_ctl) {
 		b->int_ctl = ctl;
 		vmcb_unclean(b, CLEAN_INTR);
@@ -339,14 +340,6 @@ void svm_tpr(struct x86_vcpu *v, u8 tpr, int pending)
 unsigned int svm_logged(struct x86_vcpu *v, const u64 **gpas)
 {
 	return 0;
-}
-
-int svm_guest_tpr(struct x86_vcpu *v)
-{
-	struct svm_vcpu *svm = to_svm(v);
-	u32 now = svm->vmcb->int_ctl & VI_TPR;
-
-	return now == svm->tpr >> 4 ? -1 : now << 4;
 }
 
 /* A PAUSE exit: the next spin of this vCPU may be longer before it costs an exit. */

@@ -102,7 +102,6 @@ static const struct vendor_ops svm_ops = {
 	.flush		= svm_flush,
 	.logged		= svm_logged,
 	.tpr		= svm_tpr,
-	.guest_tpr	= svm_guest_tpr,
 	.get_msr	= svm_get_msr,
 	.set_msr	= svm_set_msr,
 	.feature_msr	= svm_feature_msr,
@@ -130,6 +129,7 @@ static int __init svm_module_init(void)
 		return err;
 	refuse_params();
 	svm_probe(&caps);
+	caps.tpr_shift = 4;		/* V_TPR is the priority class, as CR8 */
 	err = svm_cpus_alloc();
 	if (err)
 		return err;

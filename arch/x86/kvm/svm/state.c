@@ -106,7 +106,7 @@ static void fetch_rare(struct x86_vcpu *v, u32 groups)
 }
 
 /* CR4, EFER, PAT and DEBUGCTL are never fetched: the guest changes them by exits only. PDPTEs are the MMU's to read. */
-#define COMMON	(G_RSP | G_RFLAGS | G_CPL | G_SHADOW | G_CR0 | G_CR3 | G_CR2)
+#define COMMON	(G_RSP | G_RFLAGS | G_CPL | G_LONG | G_SHADOW | G_CR0 | G_CR3 | G_CR2)
 #define RARE	(G_SEGS | G_GDTR | G_IDTR | G_SYSENTER | G_SYSCALL | G_DR6 | G_DR7)
 #define FOR_SKIP	(G_RFLAGS | G_SHADOW)	/* an exit that is only skipped needs no more than these */
 
@@ -133,6 +133,7 @@ static void fetch_common(struct svm_vcpu *svm, struct x86_state *st)
 	st->gpr[RSP] = b->rsp;
 	fetch_rflags(svm, st);
 	st->cpl = b->cpl;
+	st->cs_l = b->cs.attr & VMCB_SEG_L;
 	st->intr_shadow = shadow_of(b);
 	st->cr0 = b->cr0 | svm->guest_cr0;
 	st->cr3 = b->cr3;
@@ -158,6 +159,8 @@ static void fetch_each(struct svm_vcpu *svm, struct x86_state *st, u32 groups)
 		st->intr_shadow = shadow_of(b);
 	if (groups & G_CPL)
 		st->cpl = b->cpl;
+	if (groups & G_LONG)
+		st->cs_l = b->cs.attr & VMCB_SEG_L;
 	if (groups & G_CR0)
 		st->cr0 = b->cr0 | svm->guest_cr0;
 	if (groups & G_CR3)

@@ -48,7 +48,6 @@ struct svm_vcpu {
 	u64 guest_cr0;			/* CD and NW as the guest set them: hardware runs without */
 	u64 soft_rip;			/* an event injected with RIP moved: where the instruction is */
 	u8 soft_len;			/* and its length; 0: nothing of the kind */
-	u8 tpr;				/* as given to hardware */
 	bool tpr_window;		/* CR8 writes exit: an interrupt waits for a lower TPR */
 	int asid_cpu;
 	u64 asid_generation;
@@ -114,7 +113,6 @@ void svm_root(struct x86_vcpu *v, hpa_t root);
 void svm_flush(struct x86_vcpu *v, enum flush_scope scope, u64 addr);
 void svm_todo(struct svm_vcpu *svm);
 void svm_tpr(struct x86_vcpu *v, u8 tpr, int pending);
-int svm_guest_tpr(struct x86_vcpu *v);
 unsigned int svm_logged(struct x86_vcpu *v, const u64 **gpas);
 void svm_pause_grew(struct svm_vcpu *svm);
 

@@ -84,9 +84,11 @@ enum { ICW_CR, ICW_DR, ICW_EXC, ICW_3, ICW_4, ICW_5, NR_ICW };
 #define EVINJ_ERROR	BIT(11)
 #define EVINJ_VALID	BIT_ULL(31)
 
+#define VMCB_SEG_L	BIT(9)
+
 struct vmcb_seg {
 	u16 sel;
-	u16 attr;
+	u16 attr;			/* access rights, bits 8 to 11 of them where a descriptor has 12 to 15 */
 	u32 limit;
 	u64 base;
 };

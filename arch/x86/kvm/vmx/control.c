@@ -309,22 +309,11 @@ void vmx_tpr(struct x86_vcpu *v, u8 tpr, int pending)
 	u8 class = pending < 0 ? 0 : pending >> 4, threshold = class > tpr >> 4 ? 0 : class;
 
 	vmx->vapic[APIC_TASKPRI] = tpr;
-	vmx->tpr_known = tpr;
+	v->tpr_known = tpr;
 	if (threshold != vmx->threshold) {
 		vmx->threshold = threshold;
 		vmx->todo |= TODO_THRESHOLD;
 	}
-}
-
-int vmx_guest_tpr(struct x86_vcpu *v)
-{
-	struct vmx_vcpu *vmx = to_vmx(v);
-	u8 tpr = vmx->vapic[APIC_TASKPRI];
-
-	if (tpr == vmx->tpr_known)
-		return -1;
-	vmx->tpr_known = tpr;
-	return tpr;
 }
 
 /* --- before entry --- */

@@ -41,7 +41,7 @@ void vmx_vectoring(struct x86_vcpu *v, struct x86_event *e)
 	u32 info;
 
 	e->type = EV_NONE;
-	if (!vmx->may_vector)
+	if (!(vmx->row_flags & ROW_VECTOR))
 		return;
 	info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	if (!(info & INTR_INFO_VALID_MASK))

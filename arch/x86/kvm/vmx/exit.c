@@ -10,12 +10,6 @@
 #include <linux/nospec.h>
 #include <asm/trapnr.h>
 
-enum row_flags {
-	MAY_VECTOR	= BIT(0),	/* IDT-vectoring information may be there */
-	HAS_LENGTH	= BIT(1),	/* an instruction caused it: VM_EXIT_INSTRUCTION_LEN is right */
-	HOST_DATA	= BIT(2),	/* handling it brings data of the host or of other guests into the L1 cache */
-};
-
 struct exit_row {
 	u8 kind;
 	u8 flags;
@@ -191,33 +185,38 @@ static void notify_facts(struct vmx_vcpu *vmx, struct vm_exit *x)
 		nmi_unblocked_by_iret(vmx);
 }
 
+static void failed_facts(struct vmx_vcpu *vmx, struct vm_exit *x)
+{
+	x->hw_reason = vmx->reason == ~0u ? vmx->insn_error : vmx->reason;
+}
+
 /* Rows for what is no basic reason; those in between that are all zeroes read EXIT_UNKNOWN. */
 enum { ROW_FAILED = EXIT_REASON_NOTIFY + 1, ROW_UNKNOWN };
 static_assert(EXIT_UNKNOWN == 0);
 
-#define INSN(k)			{ k, HAS_LENGTH }
-#define INSN_FACTS(k, f)	{ k, HAS_LENGTH, f }
+#define INSN(k)			{ k, ROW_LENGTH }
+#define INSN_FACTS(k, f)	{ k, ROW_LENGTH, f }
 static const struct exit_row rows[] = {
-	[EXIT_REASON_EXCEPTION_NMI]	= { EXIT_EXCEPTION, MAY_VECTOR, exception_facts },
+	[EXIT_REASON_EXCEPTION_NMI]	= { EXIT_EXCEPTION, ROW_VECTOR, exception_facts },
 	[EXIT_REASON_EXTERNAL_INTERRUPT] = { EXIT_HANDLED },
 	[EXIT_REASON_TRIPLE_FAULT]	= { EXIT_SHUTDOWN },
 	[EXIT_REASON_INIT_SIGNAL]	= { EXIT_INIT_SIPI },
 	[EXIT_REASON_SIPI_SIGNAL]	= { EXIT_INIT_SIPI },
 	[EXIT_REASON_INTERRUPT_WINDOW]	= { EXIT_IRQ_WINDOW },
 	[EXIT_REASON_NMI_WINDOW]	= { EXIT_NMI_WINDOW },
-	[EXIT_REASON_TASK_SWITCH]	= { EXIT_TASK_SWITCH, MAY_VECTOR | HAS_LENGTH | HOST_DATA, task_facts },
+	[EXIT_REASON_TASK_SWITCH]	= { EXIT_TASK_SWITCH, ROW_VECTOR | ROW_LENGTH | ROW_HOST_DATA, task_facts },
 	[EXIT_REASON_CPUID]		= INSN(EXIT_CPUID),
 	[11 /* GETSEC */]		= INSN(EXIT_UD_INSN),
-	[EXIT_REASON_HLT]		= { EXIT_HLT, HAS_LENGTH | HOST_DATA },
+	[EXIT_REASON_HLT]		= { EXIT_HLT, ROW_LENGTH | ROW_HOST_DATA },
 	[EXIT_REASON_INVD]		= INSN(EXIT_INVD),
 	[EXIT_REASON_INVLPG]		= INSN_FACTS(EXIT_INVLPG, linear_facts),
 	[EXIT_REASON_RDPMC]		= INSN(EXIT_RDPMC),
 	[EXIT_REASON_RDTSC]		= INSN(EXIT_RDTSC),
-	[EXIT_REASON_VMCALL]		= { EXIT_HYPERCALL, HAS_LENGTH | HOST_DATA },
+	[EXIT_REASON_VMCALL]		= { EXIT_HYPERCALL, ROW_LENGTH | ROW_HOST_DATA },
 	[EXIT_REASON_VMCLEAR ... EXIT_REASON_VMON] = INSN(EXIT_NESTED_INSN),
 	[EXIT_REASON_CR_ACCESS]		= INSN_FACTS(EXIT_CR, cr_facts),
 	[EXIT_REASON_DR_ACCESS]		= INSN_FACTS(EXIT_DR, dr_facts),
-	[EXIT_REASON_IO_INSTRUCTION]	= { EXIT_IO, HAS_LENGTH | HOST_DATA, io_facts },
+	[EXIT_REASON_IO_INSTRUCTION]	= { EXIT_IO, ROW_LENGTH | ROW_HOST_DATA, io_facts },
 	[EXIT_REASON_MSR_READ]		= INSN(EXIT_RDMSR),
 	[EXIT_REASON_MSR_WRITE]		= INSN(EXIT_WRMSR),
 	[EXIT_REASON_INVALID_STATE]	= { EXIT_ENTRY_FAILED },
@@ -228,12 +227,12 @@ static const struct exit_row rows[] = {
 	[EXIT_REASON_PAUSE_INSTRUCTION]	= INSN_FACTS(EXIT_PAUSE, pause_facts),
 	[EXIT_REASON_MCE_DURING_VMENTRY] = { EXIT_ENTRY_FAILED },
 	[EXIT_REASON_TPR_BELOW_THRESHOLD] = { EXIT_TPR_BELOW },
-	[EXIT_REASON_APIC_ACCESS]	= { EXIT_APIC_ACCESS, MAY_VECTOR | HOST_DATA, apic_access_facts },
+	[EXIT_REASON_APIC_ACCESS]	= { EXIT_APIC_ACCESS, ROW_VECTOR | ROW_HOST_DATA, apic_access_facts },
 	[EXIT_REASON_EOI_INDUCED]	= { EXIT_EOI, 0, eoi_facts },
-	[EXIT_REASON_GDTR_IDTR]		= { EXIT_DESC_TABLE, HAS_LENGTH | HOST_DATA },
-	[EXIT_REASON_LDTR_TR]		= { EXIT_DESC_TABLE, HAS_LENGTH | HOST_DATA },
-	[EXIT_REASON_EPT_VIOLATION]	= { EXIT_NESTED_PF, MAY_VECTOR | HOST_DATA, ept_violation_facts },
-	[EXIT_REASON_EPT_MISCONFIG]	= { EXIT_MMIO, MAY_VECTOR | HOST_DATA, ept_misconfig_facts },
+	[EXIT_REASON_GDTR_IDTR]		= { EXIT_DESC_TABLE, ROW_LENGTH | ROW_HOST_DATA },
+	[EXIT_REASON_LDTR_TR]		= { EXIT_DESC_TABLE, ROW_LENGTH | ROW_HOST_DATA },
+	[EXIT_REASON_EPT_VIOLATION]	= { EXIT_NESTED_PF, ROW_VECTOR | ROW_HOST_DATA, ept_violation_facts },
+	[EXIT_REASON_EPT_MISCONFIG]	= { EXIT_MMIO, ROW_VECTOR | ROW_HOST_DATA, ept_misconfig_facts },
 	[EXIT_REASON_INVEPT]		= INSN(EXIT_NESTED_INSN),
 	[EXIT_REASON_RDTSCP]		= INSN(EXIT_RDTSCP),
 	[EXIT_REASON_PREEMPTION_TIMER]	= { EXIT_PREEMPT_TIMER },
@@ -246,14 +245,14 @@ static const struct exit_row rows[] = {
 	[EXIT_REASON_VMFUNC]		= INSN(EXIT_UD_INSN),
 	[EXIT_REASON_ENCLS]		= INSN(EXIT_UD_INSN),
 	[EXIT_REASON_RDSEED]		= INSN(EXIT_RDSEED),
-	[EXIT_REASON_PML_FULL]		= { EXIT_PML_FULL, MAY_VECTOR, pml_facts },
+	[EXIT_REASON_PML_FULL]		= { EXIT_PML_FULL, ROW_VECTOR, pml_facts },
 	[EXIT_REASON_XSAVES]		= INSN(EXIT_UD_INSN),
 	[EXIT_REASON_XRSTORS]		= INSN(EXIT_UD_INSN),
 	[EXIT_REASON_UMWAIT]		= INSN(EXIT_UD_INSN),
 	[EXIT_REASON_TPAUSE]		= INSN(EXIT_UD_INSN),
-	[EXIT_REASON_BUS_LOCK]		= { EXIT_BUS_LOCK, MAY_VECTOR },
-	[EXIT_REASON_NOTIFY]		= { EXIT_NOTIFY, MAY_VECTOR, notify_facts },
-	[ROW_FAILED]			= { EXIT_ENTRY_FAILED },
+	[EXIT_REASON_BUS_LOCK]		= { EXIT_BUS_LOCK, ROW_VECTOR },
+	[EXIT_REASON_NOTIFY]		= { EXIT_NOTIFY, ROW_VECTOR, notify_facts },
+	[ROW_FAILED]			= { EXIT_ENTRY_FAILED, 0, failed_facts },
 	[ROW_UNKNOWN]			= { EXIT_UNKNOWN },
 };
 
@@ -274,46 +273,18 @@ void vmx_exit(struct x86_vcpu *v, struct vm_exit *x)
 	u32 reason = vmx->reason;
 	const struct exit_row *row = row_of(reason);
 
+	OPTIMIZER_HIDE_VAR(row);	/* one address, not the index scaled for every field */
 	x->kind = row->kind;
 	x->hw_reason = (u16)reason;
 	x->info1 = 0;
 	x->info2 = 0;
 	x->insn_len = 0;
 	x->insn_bytes_len = 0;
-	vmx->length_told = row->flags & HAS_LENGTH;
-	vmx->may_vector = row->flags & MAY_VECTOR;
-	if (row->flags & HOST_DATA)
+	vmx->row_flags = row->flags;
+	if (row->flags & ROW_HOST_DATA)
 		vmx->l1d_dirty = true;
 	if (row->facts)
 		row->facts(vmx, x);
-	else if (unlikely(row == &rows[ROW_FAILED]))
-		x->hw_reason = reason == ~0u ? vmx->insn_error : reason;
-}
-
-/* RIP did not stay in its 4 GB: only in 64-bit code may it leave them. */
-static noinline u64 wrapped(struct vmx_vcpu *vmx, u64 next)
-{
-	struct x86_state *s = &vmx->x.state;
-
-	vmx_need(vmx, G_SEG(SEG_CS));
-	return (s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & SEG_L) ? next : (u32)next;
-}
-
-/* Reads at once what else the skipping of an instruction looks at. */
-bool vmx_next_rip(struct x86_vcpu *v)
-{
-	struct vmx_vcpu *vmx = to_vmx(v);
-	u64 rip, next;
-
-	if (!vmx->length_told)
-		return false;
-	vmx_need(vmx, G_RIP | G_RFLAGS | G_SHADOW);
-	rip = v->state.rip;
-	next = rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-	if (unlikely((next ^ rip) >> 32))
-		next = wrapped(vmx, next);
-	put_rip(v, next);
-	return true;
 }
 
 static void dump_group(const char *name, u32 first, u32 last, u32 step)
@@ -346,7 +317,7 @@ void vmx_dump(struct x86_vcpu *v)
 	       vmx->vmcs.ctl[VMCTL_PIN], vmx->vmcs.ctl[VMCTL_CPU], vmx->vmcs.ctl[VMCTL_CPU2], vmx->vmcs.ctl[VMCTL_EXIT],
 	       vmx->vmcs.ctl[VMCTL_ENTRY], vmcs_read(EXCEPTION_BITMAP), vmcs_read(VM_ENTRY_INTR_INFO_FIELD),
 	       vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE), vmcs_read(VM_ENTRY_INSTRUCTION_LEN), vmx->eptp, vmx->vpid,
-	       vmx->tpr_known, vmx->threshold);
+	       v->tpr_known, vmx->threshold);
 	pr_err("interrupted delivery %lx %lx, guest linear %lx, physical %lx\n", vmcs_read(IDT_VECTORING_INFO_FIELD),
 	       vmcs_read(IDT_VECTORING_ERROR_CODE), vmcs_read(GUEST_LINEAR_ADDRESS), vmcs_read(GUEST_PHYSICAL_ADDRESS));
 }

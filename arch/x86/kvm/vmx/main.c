@@ -104,7 +104,6 @@ static const struct vendor_ops vmx_ops = {
 	.flush		= vmx_flush,
 	.logged		= vmx_logged,
 	.tpr		= vmx_tpr,
-	.guest_tpr	= vmx_guest_tpr,
 	.get_msr	= vmx_get_msr,
 	.set_msr	= vmx_set_msr,
 	.feature_msr	= vmx_feature_msr,

@@ -63,7 +63,7 @@ enum entry_end vmx_enter(struct x86_vcpu *v)
 	if (cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL)) {
 		vmx->entry.host_spec = this_cpu_read(x86_spec_ctrl_current);
 		/* A guest that may not know of the register runs with the host's value: nothing to switch. */
-		vmx->entry.guest_spec = vmx->spec_ctrl_used ? v->spec_ctrl : vmx->entry.host_spec;
+		vmx->entry.guest_spec = likely(vmx->spec_ctrl_used) ? v->spec_ctrl : vmx->entry.host_spec;
 	}
 	if (s->cr2 != native_read_cr2())
 		native_write_cr2(s->cr2);
@@ -77,7 +77,7 @@ enum entry_end vmx_enter(struct x86_vcpu *v)
 	s->cr2 = native_read_cr2();
 	s->valid = vmx->valid;
 	vmx->inject_nmi = false;
-	if (cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL) && vmx->spec_ctrl_used)
+	if (cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL) && likely(vmx->spec_ctrl_used))
 		v->spec_ctrl = vmx->entry.guest_spec;
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);

@@ -70,42 +70,38 @@ static void seg_write(const struct x86_state *s, unsigned int i)
 	vmcs_write(GUEST_ES_AR_BYTES + 2 * i, attr);
 }
 
-static void fetch_cpl(struct vmx_vcpu *vmx)
+static u8 cpl_by_rules(struct vmx_vcpu *vmx)
 {
 	struct x86_state *s = &vmx->x.state;
 
-	/* SS.DPL is the CPL in every state that hardware runs (SDM 25.4.1). */
-	if (!(s->cr0 & X86_CR0_PE)) {
-		s->cpl = 0;
-	} else {
-		vmx_need(vmx, G_RFLAGS);
-		s->cpl = (s->rflags & X86_EFLAGS_VM) ? 3 :
-			 ((s->valid & G_SEG(SEG_SS)) ? s->seg[SEG_SS].attr : vmcs_read(GUEST_SS_AR_BYTES)) >>
-			 SEG_DPL_SHIFT & 3;
-	}
+	if (!(s->cr0 & X86_CR0_PE))
+		return 0;
+	vmx_need(vmx, G_RFLAGS);
+	return s->rflags & X86_EFLAGS_VM ? 3 : (s->seg[SEG_SS].attr & SEG_DPL) >> SEG_DPL_SHIFT;
 }
 
-/* What nearly every exit needs, and what hardly any does; the rest is wanted where an access is looked at. */
+/* What nearly every exit needs, what its privilege and mode take, what hardly any does; the rest is an access's. */
 #define FETCH_OFTEN	(G_RIP | G_RFLAGS | G_SHADOW | G_RSP)
+#define FOR_SKIP	(G_RIP | G_RFLAGS | G_SHADOW)
+#define FETCH_MODE	(G_CPL | G_LONG)
 #define FETCH_SELDOM	(G_GDTR | G_IDTR | G_SYSENTER | G_PDPTR | G_DR7 | G_DEBUGCTL | G_SYSCALL)
 
-static noinline void fetch_rare(struct vmx_vcpu *vmx, u32 groups)
+/* SS.DPL is the CPL in every state that hardware runs (SDM 25.4.1); what is in the cache need not be such a state. */
+static void fetch_mode(struct vmx_vcpu *vmx, u32 groups)
 {
 	struct x86_state *s = &vmx->x.state;
-	unsigned long segs;
 
-	if (groups & G_CR0)
-		s->cr0 = (s->cr0 & ~vmx_cr0_owned()) | (vmcs_read(GUEST_CR0) & vmx_cr0_owned());
-	if (groups & G_CR3)
-		s->cr3 = vmcs_read(GUEST_CR3);
-	if (groups & G_CR4)
-		s->cr4 = (s->cr4 & ~vmx->cr4_owned) | (vmcs_read(GUEST_CR4) & vmx->cr4_owned);
-	for (segs = groups / G_SEG0; segs; segs &= segs - 1)
-		seg_read(s, __ffs(segs));
 	if (groups & G_CPL)
-		fetch_cpl(vmx);		/* from SS, if it is here */
-	if (likely(!(groups & FETCH_SELDOM)))
-		return;
+		s->cpl = s->valid & G_SEG(SEG_SS) ? cpl_by_rules(vmx) :
+			 (vmcs_read(GUEST_SS_AR_BYTES) & SEG_DPL) >> SEG_DPL_SHIFT;
+	if (groups & G_LONG)
+		s->cs_l = vmcs_read(GUEST_CS_AR_BYTES) & SEG_L;
+}
+
+static void fetch_seldom(struct vmx_vcpu *vmx, u32 groups)
+{
+	struct x86_state *s = &vmx->x.state;
+
 	if (groups & G_GDTR) {
 		s->gdt.base = vmcs_read(GUEST_GDTR_BASE);
 		s->gdt.limit = vmcs_read(GUEST_GDTR_LIMIT);
@@ -130,6 +126,40 @@ static noinline void fetch_rare(struct vmx_vcpu *vmx, u32 groups)
 	}
 }
 
+static noinline void fetch_more(struct vmx_vcpu *vmx, u32 groups)
+{
+	struct x86_state *s = &vmx->x.state;
+	unsigned long segs;
+
+	if (groups & G_CR0)
+		s->cr0 = (s->cr0 & ~vmx_cr0_owned()) | (vmcs_read(GUEST_CR0) & vmx_cr0_owned());
+	if (groups & G_CR3)
+		s->cr3 = vmcs_read(GUEST_CR3);
+	if (groups & G_CR4)
+		s->cr4 = (s->cr4 & ~vmx->cr4_owned) | (vmcs_read(GUEST_CR4) & vmx->cr4_owned);
+	for (segs = groups / G_SEG0; segs; segs &= segs - 1)
+		seg_read(s, __ffs(segs));
+	if (unlikely(groups & FETCH_SELDOM))
+		fetch_seldom(vmx, groups);
+}
+
+static noinline void fetch_rare(struct vmx_vcpu *vmx, u32 groups)
+{
+	if (groups & ~(FETCH_OFTEN | FETCH_MODE))
+		fetch_more(vmx, groups);
+	if (groups & FETCH_MODE)
+		fetch_mode(vmx, groups);	/* from SS, if that is here */
+}
+
+static __always_inline void fetch_shadow(struct x86_state *s)
+{
+	u32 info = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+
+	static_assert(SHADOW_STI == GUEST_INTR_STATE_STI && SHADOW_MOV_SS == GUEST_INTR_STATE_MOV_SS);
+	s->intr_shadow = info & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+	s->nmi_masked = info & GUEST_INTR_STATE_NMI;
+}
+
 void vmx_fetch(struct x86_vcpu *v, u32 groups)
 {
 	struct x86_state *s = &v->state;
@@ -138,18 +168,47 @@ void vmx_fetch(struct x86_vcpu *v, u32 groups)
 		s->rip = vmcs_read(GUEST_RIP);
 	if (groups & G_RFLAGS)
 		s->rflags = vmcs_read(GUEST_RFLAGS);
-	if (groups & G_SHADOW) {
-		u32 info = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
-
-		s->intr_shadow = ((info & GUEST_INTR_STATE_STI) ? SHADOW_STI : 0) |
-				 ((info & GUEST_INTR_STATE_MOV_SS) ? SHADOW_MOV_SS : 0);
-		s->nmi_masked = info & GUEST_INTR_STATE_NMI;
-	}
+	if (groups & G_SHADOW)
+		fetch_shadow(s);
 	if (groups & G_RSP)
 		s->gpr[RSP] = vmcs_read(GUEST_RSP);
 	s->valid |= groups;
 	if (groups & ~FETCH_OFTEN)
 		fetch_rare(to_vmx(v), groups);
+}
+
+/* RIP did not stay in its 4 GB: only in 64-bit code may it leave them. */
+static noinline u64 wrapped(struct vmx_vcpu *vmx, u64 next)
+{
+	struct x86_state *s = &vmx->x.state;
+
+	vmx_need(vmx, G_SEG(SEG_CS));
+	return (s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & SEG_L) ? next : (u32)next;
+}
+
+/* Reads at once what else the skipping of an instruction looks at; mostly nothing of it is here yet. */
+bool vmx_next_rip(struct x86_vcpu *v)
+{
+	struct vmx_vcpu *vmx = to_vmx(v);
+	struct x86_state *s = &v->state;
+	u64 next;
+
+	if (unlikely(!(vmx->row_flags & ROW_LENGTH)))
+		return false;
+	if (likely(!(s->valid & FOR_SKIP))) {
+		s->rip = vmcs_read(GUEST_RIP);
+		s->rflags = vmcs_read(GUEST_RFLAGS);
+		fetch_shadow(s);
+	} else {
+		vmx_need(vmx, FOR_SKIP);
+	}
+	next = s->rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+	if (unlikely((next ^ s->rip) >> 32))
+		next = wrapped(vmx, next);
+	s->rip = next;
+	state_dirty(v, G_RIP);
+	s->valid |= FOR_SKIP;
+	return true;
 }
 
 /* --- commit --- */

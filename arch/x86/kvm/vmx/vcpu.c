@@ -68,6 +68,7 @@ static int alloc_pages_of(struct vmx_vcpu *vmx)
 	vmx->vapic = (u8 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vmx->msr_bitmap || !vmx->vapic)
 		return -ENOMEM;
+	vmx->x.hw_tpr = vmx->vapic + APIC_TASKPRI;
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	return pml_vcpu_init(vmx) ?: perf_vcpu_init(vmx);
 }
@@ -99,7 +100,7 @@ int vmx_vcpu_init(struct x86_vcpu *v)
 	vmx->valid = VMX_VALID;
 	/* Nothing is in hardware yet that could be fetched. */
 	v->state.valid = ~0u;
-	v->state.dirty = ~0u & ~G_CPL;
+	v->state.dirty = ~0u & ~(G_CPL | G_LONG);
 
 	cpu = get_cpu();
 	vmcs_load(&vmx->vmcs, cpu);

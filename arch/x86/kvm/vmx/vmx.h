@@ -25,6 +25,13 @@ enum {
 	TODO_THRESHOLD		= BIT(8),
 };
 
+/* What exit.c's table says of the last exit. */
+enum {
+	ROW_VECTOR		= BIT(0),	/* IDT-vectoring information may be there */
+	ROW_LENGTH		= BIT(1),	/* an instruction caused it: VM_EXIT_INSTRUCTION_LEN is right */
+	ROW_HOST_DATA		= BIT(2),	/* handling it brings data of others into the L1 cache */
+};
+
 /* Groups that are right in x86_state after every exit, because hardware never changes them behind us. */
 #define VMX_VALID	(G_CR2 | G_EFER | G_PAT | G_DR6)
 
@@ -44,8 +51,7 @@ struct vmx_vcpu {
 	/* The last exit. */
 	u32 reason;			/* VM_EXIT_REASON, or ~0 after VMfail */
 	u32 insn_error;			/* VMfail: VM_INSTRUCTION_ERROR */
-	bool length_told;		/* VM_EXIT_INSTRUCTION_LEN is right */
-	bool may_vector;		/* IDT-vectoring information may be there */
+	u8 row_flags;			/* ROW_* */
 	u32 intr_info;			/* of exceptions, NMIs and interrupts */
 	bool inject_nmi;		/* the next entry injects one: hardware sets the NMI mask itself */
 
@@ -68,7 +74,6 @@ struct vmx_vcpu {
 
 	/* TPR shadow: used while the LAPIC is in the kernel. */
 	u8 *vapic;			/* virtual-APIC page */
-	u8 tpr_known;			/* TPR that both sides know */
 	u8 threshold;
 
 	u64 *pml;			/* pml.c; NULL: this CPU does not log */
@@ -125,7 +130,6 @@ void vmx_tsc(struct x86_vcpu *v);
 void vmx_root(struct x86_vcpu *v, hpa_t root);
 void vmx_flush(struct x86_vcpu *v, enum flush_scope scope, u64 addr);
 void vmx_tpr(struct x86_vcpu *v, u8 tpr, int pending);
-int vmx_guest_tpr(struct x86_vcpu *v);
 void ple_grow(struct vmx_vcpu *vmx);
 void ple_shrink(struct vmx_vcpu *vmx);
 extern unsigned int param_ple_window, param_ple_window_grow, param_ple_window_shrink, param_ple_window_max;
@@ -136,6 +140,7 @@ void flush_cpu(void);				/* everything on this CPU, when VMX was switched on */
 /* state.c */
 void vmx_fetch(struct x86_vcpu *v, u32 groups);
 void vmx_commit(struct x86_vcpu *v, u32 groups);
+bool vmx_next_rip(struct x86_vcpu *v);
 bool vmx_cr0_ok(struct x86_vcpu *v, u64 cr0);
 bool vmx_cr4_ok(struct x86_vcpu *v, u64 cr4);
 static inline void vmx_need(struct vmx_vcpu *vmx, u32 groups)
@@ -182,7 +187,6 @@ void vmx_irq_exit(struct x86_vcpu *v);
 
 /* exit.c */
 void vmx_exit(struct x86_vcpu *v, struct vm_exit *x);
-bool vmx_next_rip(struct x86_vcpu *v);
 extern bool param_dump_invalid;
 void vmx_dump(struct x86_vcpu *v);
 
