@@ -28,14 +28,28 @@ struct emu_write {
 	u16 len, off;
 };
 
-/* mmio.c: a MOV between a register or immediate and device memory. */
+/* mmio.c: a MOV between a register or immediate and memory, as its bytes say. */
+struct mmio_form {
+	u64 bytes[2];			/* the 16 that begin with it; the rest follows from them alone */
+	u64 imm;			/* sign-extended */
+	s64 disp;
+	u8 base, index, scale;		/* registers; MMIO_NO_REG, MMIO_RIP */
+	struct mmio_kind {
+		u8 len;			/* of the instruction; 0: nothing is here, or no such move */
+		u8 size, reg_size;	/* of the access, and of the register that is loaded */
+		u8 reg;
+		bool write, from_imm;
+	} __aligned(8) kind;
+};
+#define MMIO_NO_REG	16
+#define MMIO_RIP	17
+#define MMIO_FORMS	8
+
+/* One that is under way. */
 struct mmio_move {
 	u64 gpa, rip;
 	u8 data[8];			/* to be written, or what was read */
-	u8 len;				/* of the instruction */
-	u8 size, reg_size;		/* of the access, and of the register that is loaded */
-	u8 reg;
-	bool write;
+	struct mmio_kind kind;
 };
 
 struct emulation {
@@ -69,6 +83,7 @@ struct emulation {
 	u64 code_la, code_gpa;
 
 	struct mmio_move move;
+	struct mmio_form form[MMIO_FORMS];	/* by RIP: what was decoded there last */
 
 	struct emu_write write[EMU_WRITES];
 	struct emu_read read[EMU_READS];

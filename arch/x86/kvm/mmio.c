@@ -45,115 +45,133 @@ static s32 take(struct code *c, unsigned int n)
 	return val;
 }
 
-/* Address by ModRM and what follows it, but for RIP: *rip says that it has to be added. */
-static u64 address(struct x86_vcpu *v, struct code *c, u8 modrm, bool *rip)
+/* Address by ModRM and what follows it. */
+static void address(struct code *c, u8 modrm, struct mmio_form *f)
 {
 	unsigned int mod = modrm >> 6, rm = modrm & 7, n = mod == 1 ? 1 : mod == 2 ? 4 : 0;
-	unsigned int base = rm | (c->rex & 1) << 3;
-	u64 ea = 0;
 	u8 sib;
 
-	*rip = false;
+	f->base = rm | (c->rex & 1) << 3;
+	f->index = MMIO_NO_REG;
 	if (rm == 4) {
 		sib = *c->p++;
-		base = (sib & 7) | (c->rex & 1) << 3;
+		f->base = (sib & 7) | (c->rex & 1) << 3;
+		f->scale = sib >> 6;
 		rm = (sib >> 3 & 7) | (c->rex & 2) << 2;
 		if (rm != 4)
-			ea = gpr_get(v, rm) << (sib >> 6);
-		if (mod == 0 && (sib & 7) == 5)
-			return ea + take(c, 4);
+			f->index = rm;
+		if (mod == 0 && (sib & 7) == 5) {
+			f->base = MMIO_NO_REG;
+			n = 4;
+		}
 	} else if (mod == 0 && rm == 5) {
-		*rip = true;
-		return take(c, 4);
+		f->base = MMIO_RIP;
+		n = 4;
 	}
-	return ea + gpr_get(v, base) + take(c, n);
+	f->disp = take(c, n);
 }
 
 /* Opcode: direction, sizes, and whether the value is an immediate. */
-static bool operation(struct code *c, struct mmio_move *m, bool *imm)
+static bool operation(struct code *c, struct mmio_form *f)
 {
-	unsigned int wide = c->rex & 8 ? 8 : c->opsize ? 2 : 4;
 	u8 op = *c->p++;
 
-	*imm = false;
-	m->reg_size = wide;
-	m->size = wide;
+	f->kind.reg_size = c->rex & 8 ? 8 : c->opsize ? 2 : 4;
+	f->kind.size = f->kind.reg_size;
 	switch (op) {
 	case 0x88:
 	case 0x8a:
-		m->size = m->reg_size = 1;
+		f->kind.size = f->kind.reg_size = 1;
 		fallthrough;
 	case 0x89:
 	case 0x8b:
-		m->write = !(op & 2);
+		f->kind.write = !(op & 2);
 		return true;
 	case 0xc6:
-		m->size = 1;
+		f->kind.size = 1;
 		fallthrough;
 	case 0xc7:
-		m->write = true;
-		*imm = true;
+		f->kind.write = true;
+		f->kind.from_imm = true;
 		return true;
 	case 0x0f:
 		op = *c->p++;
-		m->write = false;
-		m->size = op & 1 ? 2 : 1;
+		f->kind.size = op & 1 ? 2 : 1;
 		return (op & 0xfe) == 0xb6;
 	}
 	return false;
 }
 
-/* Is it a move that is done here? Then m says all about it. */
-static bool decode(struct x86_vcpu *v, const u8 *bytes, gpa_t gpa, struct mmio_move *m)
+/* Is it a move that is done here? Then f says all about it. */
+static bool decode(const u64 bytes[2], struct mmio_form *f)
 {
-	struct code c = { .p = bytes };
-	bool imm, rip_relative;
-	u64 ea, val;
+	struct code c = { .p = (const u8 *)bytes };
 	u8 modrm;
 
+	*f = (struct mmio_form){ .bytes = { bytes[0], bytes[1] } };
 	if (*c.p == 0x66) {
 		c.opsize = true;
 		c.p++;
 	}
 	if ((*c.p & 0xf0) == 0x40)
 		c.rex = *c.p++;
-	if (!operation(&c, m, &imm))
+	if (!operation(&c, f))
 		return false;
 	modrm = *c.p++;
-	m->reg = (modrm >> 3 & 7) | (c.rex & 4) << 1;
+	f->kind.reg = (modrm >> 3 & 7) | (c.rex & 4) << 1;
 	/* registers to registers; AH to BH; C6 and C7 have one form */
-	if (modrm >= 0xc0 || (m->reg_size == 1 && !c.rex && m->reg >= 4) || (imm && (modrm & 0x38)))
+	if (modrm >= 0xc0 || (f->kind.reg_size == 1 && !c.rex && f->kind.reg >= 4) ||
+	    (f->kind.from_imm && (modrm & 0x38)))
 		return false;
-	ea = address(v, &c, modrm, &rip_relative);
-	val = imm ? (s64)take(&c, min_t(u8, m->size, 4)) : m->write ? gpr_get(v, m->reg) : 0;
-	memcpy(m->data, &val, sizeof(m->data));
-	m->len = c.p - bytes;
-	if (rip_relative)
-		ea += get_rip(v) + m->len;
-	return !((ea ^ gpa.v) & ~PAGE_MASK) && offset_in_page(gpa.v) + m->size <= PAGE_SIZE;
+	address(&c, modrm, f);
+	if (f->kind.from_imm)
+		f->imm = (s64)take(&c, min_t(u8, f->kind.size, 4));
+	f->kind.len = c.p - (const u8 *)bytes;
+	return true;
+}
+
+static u64 linear(struct x86_vcpu *v, const struct mmio_form *f)
+{
+	u64 ea = f->disp;
+
+	if (f->base < MMIO_NO_REG)
+		ea += gpr_get(v, f->base);
+	else if (f->base == MMIO_RIP)
+		ea += v->state.rip + f->kind.len;
+	if (f->index < MMIO_NO_REG)
+		ea += gpr_get(v, f->index) << f->scale;
+	return ea;
 }
 
 /*
- * The bytes as hardware tells them, or from memory; then as if hardware had told them: the emulator may want them
- * next.
+ * The bytes as hardware tells them, or from memory; then, for the emulator, which may want them next, as if hardware
+ * had told them. The form that they have: decoded anew only if there were others here the last time.
  */
-static bool fetch(struct x86_vcpu *v)
+static const struct mmio_form *form_here(struct x86_vcpu *v)
 {
-	u64 bytes[2];
+	struct emulation *e = v->emu;
+	struct vm_exit *x = &v->exit;
+	struct mmio_form *f = &e->form[v->state.rip % MMIO_FORMS];
+	u64 bytes[2] = {};
 
-	if (v->exit.insn_bytes_len >= EMU_MAX_INSN)
-		return true;
-	if (!mmu_fetch(v, get_rip(v), bytes))
-		return false;
-	memcpy(v->exit.insn_bytes, bytes, EMU_MAX_INSN);
-	v->exit.insn_bytes_len = EMU_MAX_INSN;
-	return true;
+	if (x->insn_bytes_len >= EMU_MAX_INSN)
+		memcpy(bytes, x->insn_bytes, EMU_MAX_INSN);
+	else if (unlikely(!mmu_fetch(v, v->state.rip, bytes)))
+		return NULL;
+	if (likely(f->kind.len && f->bytes[0] == bytes[0] && f->bytes[1] == bytes[1]))
+		return f;
+	if (decode(bytes, f))
+		return f;
+	f->kind.len = 0;
+	memcpy(x->insn_bytes, bytes, EMU_MAX_INSN);
+	x->insn_bytes_len = EMU_MAX_INSN;
+	return NULL;
 }
 
 /* A state in which nothing but the access happens, and the exit is about an operand. */
 static bool plain(struct x86_vcpu *v)
 {
-	state_need(v, G_RIP | G_RFLAGS | G_CPL | G_CR0 | G_CR3 | G_EFER | G_SHADOW | G_SEG(SEG_CS));
+	state_need(v, G_RIP | G_RFLAGS | G_CPL | G_CR0 | G_CR3 | G_EFER | G_SHADOW | G_LONG);
 	return !(v->exit.error & (PFERR_GUEST_PAGE | PFERR_I)) && guest_64bit(v) && !v->guest_debug &&
 	       !(v->state.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF | X86_EFLAGS_AC)) && !(v->effective_dr7 & 0xff);
 }
@@ -166,10 +184,10 @@ static enum outcome skip(struct x86_vcpu *v, const struct mmio_move *m)
 
 	state_need(v, G_RIP | G_RFLAGS | G_SHADOW);
 	if (likely(!(v->state.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) && !v->state.intr_shadow && !v->guest_debug)) {
-		put_rip(v, v->state.rip + m->len);
+		put_rip(v, v->state.rip + m->kind.len);
 		return OUT_OK;
 	}
-	e->skip_len = m->len;
+	e->skip_len = m->kind.len;
 	out = skip_insn(v);
 	e->skip_len = 0;
 	return out;
@@ -178,13 +196,13 @@ static enum outcome skip(struct x86_vcpu *v, const struct mmio_move *m)
 /* The value is there: into the register, as wide as the instruction has it. */
 static enum outcome loaded(struct x86_vcpu *v, const struct mmio_move *m)
 {
-	u64 val, keep = m->reg_size == 1 ? ~0xffull : m->reg_size == 2 ? ~0xffffull : 0;
+	u64 val, keep = m->kind.reg_size == 1 ? ~0xffull : m->kind.reg_size == 2 ? ~0xffffull : 0;
 
 	memcpy(&val, m->data, sizeof(val));
-	if (m->size < 8)
-		val &= BIT_ULL(m->size * 8) - 1;
-	gpr_set(v, m->reg, keep ? (gpr_get(v, m->reg) & keep) | val : val);
-	trace_kvm_mmio(TRACE_MMIO_READ, m->size, m->gpa, m->data);
+	if (m->kind.size < 8)
+		val &= BIT_ULL(m->kind.size * 8) - 1;
+	gpr_set(v, m->kind.reg, keep ? (gpr_get(v, m->kind.reg) & keep) | val : val);
+	trace_kvm_mmio(TRACE_MMIO_READ, m->kind.size, m->gpa, m->data);
 	return skip(v, m);
 }
 
@@ -194,8 +212,8 @@ static struct kvm_run *to_user(struct x86_vcpu *v, const struct mmio_move *m)
 
 	v->vcpu.stat.mmio_exits++;
 	run->mmio.phys_addr = m->gpa;
-	run->mmio.len = m->size;
-	run->mmio.is_write = m->write;
+	run->mmio.len = m->kind.size;
+	run->mmio.is_write = m->kind.write;
 	return run;
 }
 
@@ -213,9 +231,9 @@ static enum outcome answered(struct x86_vcpu *v)
 
 static enum outcome load(struct x86_vcpu *v, struct mmio_move *m)
 {
-	if (io_kernel_read(v, GPA(m->gpa), m->size, m->data))
+	if (io_kernel_read(v, GPA(m->gpa), m->kind.size, m->data))
 		return loaded(v, m);
-	trace_kvm_mmio(TRACE_MMIO_READ_UNSATISFIED, m->size, m->gpa, NULL);
+	trace_kvm_mmio(TRACE_MMIO_READ_UNSATISFIED, m->kind.size, m->gpa, NULL);
 	m->rip = get_rip(v);
 	v->io.complete = answered;
 	to_user(v, m);
@@ -228,15 +246,15 @@ static enum outcome store(struct x86_vcpu *v, const struct mmio_move *m)
 	enum outcome out;
 	u64 val = 0;
 
-	trace_kvm_mmio(TRACE_MMIO_WRITE, m->size, m->gpa, m->data);
-	if (io_kernel_write(v, GPA(m->gpa), m->size, m->data))
+	trace_kvm_mmio(TRACE_MMIO_WRITE, m->kind.size, m->gpa, m->data);
+	if (io_kernel_write(v, GPA(m->gpa), m->kind.size, m->data))
 		return skip(v, m);
 	/* RIP is behind a write when user space sees it. */
 	out = skip(v, m);
 	if (out != OUT_OK)
 		return out;
 	run = to_user(v, m);
-	memcpy(&val, m->data, m->size);
+	memcpy(&val, m->data, m->kind.size);
 	memcpy(run->mmio.data, &val, sizeof(val));
 	return OUT_USER;
 }
@@ -245,11 +263,23 @@ bool mmio_by_move(struct x86_vcpu *v, gpa_t gpa, enum outcome *out)
 {
 	struct emulation *e = v->emu;
 	struct mmio_move *m = &e->move;
+	const struct mmio_form *f;
+	u64 val;
 
-	if (!plain(v) || !fetch(v) || !decode(v, v->exit.insn_bytes, gpa, m))
+	if (!plain(v))
+		return false;
+	f = form_here(v);
+	if (!f || (linear(v, f) ^ gpa.v) & ~PAGE_MASK || offset_in_page(gpa.v) + f->kind.size > PAGE_SIZE)
 		return false;
 	v->vcpu.stat.insn_emulation++;
 	m->gpa = gpa.v;
-	*out = m->write ? store(v, m) : load(v, m);
+	m->kind = f->kind;
+	if (!f->kind.write) {
+		*out = load(v, m);
+		return true;
+	}
+	val = f->kind.from_imm ? f->imm : gpr_get(v, f->kind.reg);
+	memcpy(m->data, &val, sizeof(m->data));
+	*out = store(v, m);
 	return true;
 }
