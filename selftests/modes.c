@@ -122,6 +122,8 @@ GUEST32(pae, "mov %cr4, %eax; or $0x20, %eax; mov %eax, %cr4; mov $0x8c000, %eax
 	"or $0x80000000, %eax; mov %eax, %cr0; mov 0x200010, %ebx; movl $0x77, 0x200014\n" SAY(1)
 	/* An entry of the third level counts when CR3 is loaded. */
 	"movl $0x8d001, 0x8c008; mov %cr3, %eax; mov %eax, %cr3; mov 0x40200010, %esi\n" SAY(2)
+	/* What the host reads through these tables: an instruction, and its operand (at 1f0000 there is no memory). */
+	"xor %eax, %eax; cpuid; mov 0x1f0000, %ecx\n" SAY(3)
 	"movl $0x8d1e1, 0x8c018; mov %cr3, %eax; .globl pae_gp; pae_gp: mov %eax, %cr3; hlt");
 TEST(pae_paging)
 {
@@ -142,6 +144,11 @@ TEST(pae_paging)
 		check_eq(kt_guest_u64(v->vm, TABLES32), (TABLES32 + 0x1000) | 1);
 	check_eq(kt_run_to_out(v), 2);
 	check_eq(kt_regs(v).rsi, 0xfeedf00d);
+	kt_run(v, KVM_EXIT_MMIO);
+	check_eq(v->run->mmio.phys_addr, 0x1f0000);
+	memcpy(v->run->mmio.data, "abcd", 4);
+	check_eq(kt_run_to_out(v), 3);
+	check_eq(kt_regs(v).rcx, 0x64636261);
 	if (kt_host_tcg())
 		return;		/* checks no reserved bits there */
 	if (!kt_host_amd())	/* with nested paging AMD's looks when it walks */

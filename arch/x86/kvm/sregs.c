@@ -18,9 +18,7 @@
 #define SREGS_COMMON	offsetof(struct kvm_sregs, interrupt_bitmap)
 static_assert(offsetof(struct kvm_sregs2, flags) == SREGS_COMMON);
 
-/* PDPTE (SDM table 4-8): what must be zero in a present one, beside the bits above MAXPHYADDR. */
 #define PDPTE_PRESENT	1ull
-#define PDPTE_RESERVED	0x1e6ull
 
 /* --- segments: access rights of SDM 25.4.1 and struct kvm_segment --- */
 
@@ -127,7 +125,7 @@ static bool pdptrs_ok(struct x86_vcpu *v, const u64 *pdptr)
 	unsigned int i;
 
 	for (i = 0; i < 4; i++)
-		if ((pdptr[i] & PDPTE_PRESENT) && (pdptr[i] & (PDPTE_RESERVED | guest_phys_reserved(v))))
+		if ((pdptr[i] & PDPTE_PRESENT) && (pdptr[i] & mmu_pdpte_reserved(v)))
 			return false;
 	return true;
 }

@@ -64,5 +64,10 @@ bool mmu_peek(struct x86_vcpu *v, u64 gva, gpa_t *gpa, bool *writable, bool *use
 bool mmu_load_pdptrs(struct x86_vcpu *v, u64 cr3);
 /* Highest guest-physical bit allowed by guest CPUID: reserved-bit mask for CR3 and tables. */
 u64 mmu_reserved_gpa_bits(struct x86_vcpu *v);
+/*
+ * Bits that must be zero in a present PDPTE (SDM table 4-8). On AMD-V the accessed bit is let through: a processor that
+ * walks by one routine for all formats (QEMU's emulation) sets it in PDPTEs too, and the guest goes on.
+ */
+u64 mmu_pdpte_reserved(struct x86_vcpu *v);
 
 #endif

@@ -190,7 +190,14 @@ static void pae(void)
 	CHECK_EQ(gpa_at(va, 0), 0x201010);
 	vendor_ops.amd = true;
 	CHECK_EQ(error_of(va, 0), 0);
+	*entry(4, 3) = 0x2000 | PRESENT | BIT_ULL(6);
+	CHECK_EQ(error_of(va, 0), PFERR_P | PFERR_RSVD);
+	*entry(4, 3) = 0x2000 | PRESENT | BIT_ULL(5);	/* set by the walk of some */
+	CHECK_EQ(gpa_at(va, 0), 0x201010);
+	CHECK(mmu_load_pdptrs(v, 0x4000));
 	vendor_ops.amd = false;
+	CHECK(!mmu_load_pdptrs(v, 0x4000));
+	*entry(4, 3) = 0;
 	*entry(4, 2) = 0x2000 | PRESENT | RW;
 	CHECK(!mmu_load_pdptrs(v, 0x4000));
 	*entry(4, 2) = 0x2000 | PRESENT | BIT_ULL(36);

@@ -37,6 +37,13 @@ u64 mmu_reserved_gpa_bits(struct x86_vcpu *v)
 }
 EXPORT_SYMBOL_GPL(mmu_reserved_gpa_bits);
 
+u64 mmu_pdpte_reserved(struct x86_vcpu *v)
+{
+	u64 bits = mmu_reserved_gpa_bits(v) | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
+
+	return vendor_ops.amd ? bits & ~GPE_A : bits;
+}
+
 void mmu_mode_changed(struct x86_vcpu *v)
 {
 	v->mmu->paging_valid = false;
@@ -118,7 +125,7 @@ static bool walk(struct x86_vcpu *v, const struct guest_paging *p, u64 va, struc
 		w->error = 0;
 		if (!read_pdpte(v, va, &top) || !(top & GPE_P))
 			return false;
-		if (top & p->pdpte_reserved) {
+		if (top & mmu_pdpte_reserved(v)) {
 			w->error = PFERR_P | PFERR_RSVD;
 			return false;
 		}
@@ -328,8 +335,7 @@ bool mmu_peek(struct x86_vcpu *v, u64 gva, gpa_t *gpa, bool *writable, bool *use
 
 bool mmu_load_pdptrs(struct x86_vcpu *v, u64 cr3)
 {
-	u64 reserved = GENMASK_ULL(63, guest_phys_bits(v)) | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
-	u64 pdpte[4];
+	u64 reserved = mmu_pdpte_reserved(v), pdpte[4];
 	unsigned int i;
 
 	if (vcpu_read_guest(&v->vcpu, GPA(cr3 & GENMASK_ULL(31, 5)), pdpte, sizeof(pdpte)))

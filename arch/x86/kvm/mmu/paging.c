@@ -70,7 +70,6 @@ static void setup_wide(struct guest_paging *p, const struct paging_regs *r)
 		always |= GENMASK_ULL(62, 52);	/* long mode leaves them to software */
 	for (level = 1; level <= p->levels; level++)
 		p->reserved[level][0] = p->reserved[level][1] = always;
-	p->pdpte_reserved = beyond | GENMASK_ULL(63, 52) | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
 
 	p->page_ok[2] = GPE_PAGE;
 	p->reserved[2][1] |= GENMASK_ULL(20, 13);

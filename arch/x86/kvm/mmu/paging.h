@@ -47,7 +47,6 @@ struct guest_paging {
 	u64 nx;				/* GPE_NX where it forbids execution */
 	u64 page_ok[GP_MAX_LEVELS + 1];	/* GPE_PAGE where it makes the entry a page */
 	u64 reserved[GP_MAX_LEVELS + 1][2];	/* by level; [1]: the entry is a page */
-	u64 pdpte_reserved;
 };
 
 struct guest_walk {
