@@ -2,6 +2,7 @@
 /* /dev/kvm itself and what holds for every file descriptor: versions, capabilities, unknown calls, bad pointers, foreign processes. */
 #include <cpuid.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sys/wait.h>
 #include "lib/kt.h"
 
@@ -114,6 +115,31 @@ TEST(stats_descriptor_has_no_ioctl)
 	int stats = need_ok(ioctl(vm->fd, KVM_GET_STATS_FD, NULL));
 
 	unknown_on("statistics", stats);
+}
+
+/* perf and trace-cmd evaluate the text after "print fmt" without a compiler: no sizeof, no name but REC and functions. */
+static void check_format(const char *path)
+{
+	char text[16384] = "", *fmt;
+	FILE *f = fopen(path, "r");
+
+	need(f && fread(text, 1, sizeof(text) - 1, f), "%s is not readable", path);
+	fclose(f);
+	fmt = strstr(text, "print fmt:");
+	need(fmt, "%s has no print fmt", path);
+	check(!strstr(fmt, "sizeof") && !strstr(fmt, "TRACE_"), "%s: %s", path, fmt);
+}
+
+TEST(trace_formats)
+{
+	glob_t g;
+
+	if (kt_distro())
+		skip("perf does not understand all of the distribution's");
+	if (glob("/sys/kernel/tracing/events/kvm/*/format", 0, NULL, &g))
+		skip("no trace events here");
+	for (size_t i = 0; i < g.gl_pathc; i++)
+		check_format(g.gl_pathv[i]);
 }
 
 TEST(create_device)

@@ -2,6 +2,8 @@
 /*
  * Trace events of system "kvm". Names and field names are what perf kvm stat and kvm_stat look for; the rest of a
  * record is ours. Included by whoever traces; trace.c makes the definitions.
+ *
+ * What TP_printk() has becomes text that user space evaluates: perf and trace-cmd know neither sizeof nor enumerators.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM kvm
@@ -9,16 +11,23 @@
 #if !defined(KVM_X86_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define KVM_X86_TRACE_H
 
+#include <linux/kvm.h>
 #include <linux/tracepoint.h>
+#include <uapi/asm/svm.h>
+#include <uapi/asm/vmx.h>
 
 #ifndef KVM_X86_TRACE_CONSTANTS
 #define KVM_X86_TRACE_CONSTANTS
 /* kvm_mmio.type, as perf's matching of exit and answer wants it */
-enum { TRACE_MMIO_READ_UNSATISFIED, TRACE_MMIO_READ, TRACE_MMIO_WRITE };
+#define TRACE_MMIO_READ_UNSATISFIED	0
+#define TRACE_MMIO_READ			1
+#define TRACE_MMIO_WRITE		2
 /* kvm_pio.rw */
-enum { TRACE_PIO_IN, TRACE_PIO_OUT };
+#define TRACE_PIO_IN			0
+#define TRACE_PIO_OUT			1
 /* kvm_exit.isa */
-enum { TRACE_ISA_VMX = 1, TRACE_ISA_SVM = 2 };
+#define TRACE_ISA_VMX			1
+#define TRACE_ISA_SVM			2
 #endif
 
 /* Before an entry. */
@@ -56,8 +65,10 @@ TRACE_EVENT(kvm_exit,
 		__entry->info1 = info1;
 		__entry->info2 = info2;
 	),
-	TP_printk("vcpu %u reason %u (%s) at 0x%lx info1 0x%llx info2 0x%llx", __entry->vcpu_id, __entry->exit_reason,
-		  __entry->isa == TRACE_ISA_SVM ? "svm" : "vmx", __entry->guest_rip, __entry->info1, __entry->info2)
+	TP_printk("vcpu %u reason %s at 0x%lx info1 0x%llx info2 0x%llx", __entry->vcpu_id,
+		  __entry->isa == TRACE_ISA_SVM ? __print_symbolic(__entry->exit_reason, SVM_EXIT_REASONS) :
+						  __print_symbolic(__entry->exit_reason, VMX_EXIT_REASONS),
+		  __entry->guest_rip, __entry->info1, __entry->info2)
 );
 
 /* len <= 8; data may be NULL: a read that nobody in the kernel answers. */
@@ -157,15 +168,20 @@ TRACE_EVENT(kvm_hypercall,
 	TP_ARGS(nr, a0, a1, a2, a3),
 	TP_STRUCT__entry(
 		__field(u64, nr)
-		__array(u64, arg, 4)
+		__field(u64, a0)
+		__field(u64, a1)
+		__field(u64, a2)
+		__field(u64, a3)
 	),
 	TP_fast_assign(
-		const u64 args[] = { a0, a1, a2, a3 };
-
 		__entry->nr = nr;
-		memcpy(__entry->arg, args, sizeof(args));
+		__entry->a0 = a0;
+		__entry->a1 = a1;
+		__entry->a2 = a2;
+		__entry->a3 = a3;
 	),
-	TP_printk("nr %llu args %s", __entry->nr, __print_array(__entry->arg, 4, sizeof(u64)))
+	TP_printk("nr %llu args 0x%llx 0x%llx 0x%llx 0x%llx", __entry->nr, __entry->a0, __entry->a1, __entry->a2,
+		  __entry->a3)
 );
 
 /* An external interrupt, an INT n, or an interrupted delivery of one, goes into the guest. */
