@@ -81,11 +81,11 @@ static const struct feature_word words[] = {
 	  B(0) | B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(16) | B(22) | B(25) |
 	  B(27) | B(28), 0 },
 	/*
-	 * 4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE TSXLDTRK AVX512-FP16 SPEC_CTRL STIBP ARCH_CAPABILITIES
-	 * SSBD
+	 * 4VNNIW 4FMAPS FSRM VP2INTERSECT MD_CLEAR SERIALIZE TSXLDTRK AVX512-FP16 SPEC_CTRL STIBP SSBD;
+	 * ARCH_CAPABILITIES is ours: what it says holds on CPUs without the MSR as well
 	 */
 	{ 7, 0, EDX, CPUID_7_EDX,
-	  B(2) | B(3) | B(4) | B(8) | B(10) | B(14) | B(16) | B(23) | B(26) | B(27) | B(29) | B(31), 0 },
+	  B(2) | B(3) | B(4) | B(8) | B(10) | B(14) | B(16) | B(23) | B(26) | B(27) | B(31), B(29) },
 	/* SHA512 SM3 SM4 AVX-VNNI AVX512-BF16 CMPCCXADD FZRM FSRS FSRC AVX-IFMA */
 	{ 7, 1, EAX, CPUID_7_1_EAX,
 	  B(0) | B(1) | B(2) | B(4) | B(5) | B(7) | B(10) | B(11) | B(12) | B(23), 0 },

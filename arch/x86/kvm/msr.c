@@ -344,25 +344,41 @@ static enum msr_result fault_set(struct x86_vcpu *v, u32 msr, u64 val, bool host
 	return MSR_FAULT;
 }
 
+/* What the host's CPU is known not to suffer from, whether or not it has the MSR to say so (AMD's have not). */
+static const struct {
+	u16 bug;
+	u64 no;
+} immune[] = {
+	{ X86_BUG_CPU_MELTDOWN, ARCH_CAP_RDCL_NO },
+	{ X86_BUG_SPEC_STORE_BYPASS, ARCH_CAP_SSB_NO },
+	{ X86_BUG_L1TF, ARCH_CAP_SKIP_VMENTRY_L1DFLUSH },
+	{ X86_BUG_MDS, ARCH_CAP_MDS_NO },
+	{ X86_BUG_ITLB_MULTIHIT, ARCH_CAP_PSCHANGE_MC_NO },
+};
+
+static u64 arch_capabilities(void)
+{
+	unsigned int i;
+	u64 val = 0;
+
+	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
+		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, val);
+	/* Facts about the CPU and mitigations that need no help of ours; controls (TSX, fill buffers) stay hidden. */
+	val &= ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH |
+	       ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO |
+	       ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_PBRSB_NO |
+	       ARCH_CAP_RRSBA | ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_BHI_NO;
+	for (i = 0; i < ARRAY_SIZE(immune); i++)
+		if (!boot_cpu_has_bug(immune[i].bug))
+			val |= immune[i].no;
+	return val;
+}
+
 bool msr_feature_value(u32 msr, u64 *val)
 {
 	switch (msr) {
 	case MSR_IA32_ARCH_CAPABILITIES:
-		if (!boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
-			return false;
-		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, *val);
-		/*
-		 * Facts about the CPU and mitigations that need no help of ours; controls (TSX, fill buffers) stay
-		 * hidden.
-		 */
-		*val &= ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH |
-			ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO |
-			ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_PBRSB_NO |
-			ARCH_CAP_RRSBA | ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_BHI_NO;
-		if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
-			*val |= ARCH_CAP_RDCL_NO;
-		if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
-			*val |= ARCH_CAP_SSB_NO;
+		*val = arch_capabilities();
 		return true;
 	case MSR_IA32_UCODE_REV:
 		*val = 0x100000000ull;
@@ -379,7 +395,6 @@ bool msr_feature_value(u32 msr, u64 *val)
 }
 
 static bool has_xss(void) { return cpuid_supports(0xd, 1, 0, 3); }
-static bool has_arch_cap(void) { return boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES); }
 
 #define RW(m, fl, name)		{ m, m, fl, name##_get, name##_set }
 const struct msr_row msr_table[] = {
@@ -391,8 +406,7 @@ const struct msr_row msr_table[] = {
 	{ MSR_FSB_FREQ, MSR_FSB_FREQ, 0, zero_get, fault_set },
 	RW(MSR_PLATFORM_INFO, MSR_LISTED, platform),
 	{ MSR_MTRRcap, MSR_MTRRcap, 0, mtrr_get, mtrr_set },
-	{ MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES, MSR_LISTED, arch_cap_get, arch_cap_set,
-	  has_arch_cap },
+	RW(MSR_IA32_ARCH_CAPABILITIES, MSR_LISTED, arch_cap),
 	{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES, MSR_LISTED, misc_features_get, misc_features_set },
 	{ MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, MSR_LISTED | MSR_PASS, sysenter_get, sysenter_set },
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CAP, 0, mce_get, mce_set },
