@@ -10,12 +10,16 @@
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/smp.h>
+#include <asm/tlbflush.h>
 
 DEFINE_PER_CPU(struct vmx_vmcs *, vmx_current);
 static DEFINE_PER_CPU(struct list_head, vmx_held);
 
 void vmcs_refused(const char *insn, unsigned long field, unsigned long val)
 {
+	/* Switched off for a reboot: the guests that are left find out at their next entry. */
+	if (!(__read_cr4() & X86_CR4_VMXE))
+		return;
 	pr_warn_ratelimited("%s of field %lx (%lx) refused, error %lu\n", insn, field, val,
 			    vmcs_read(VM_INSTRUCTION_ERROR));
 }
