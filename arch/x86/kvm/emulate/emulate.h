@@ -228,11 +228,10 @@ struct emu_ctx {
 	bool lma;		/* EFER.LMA: gates and system descriptors are those of long mode */
 	/* in */
 	bool amd;		/* the guest's CPUID says AMD (or Hygon) */
-	bool la57;		/* the guest's CPUID says that addresses may have 57 bits */
 	u32 dr7;		/* 0 when no breakpoint is armed */
 	const struct emu_ops *ops;
 	/* out */
-	u8 shadow;		/* enum emu_shadow after this instruction, until then after the last one */
+	u8 shadow;		/* enum emu_shadow after this instruction */
 	u8 why;			/* enum emu_why */
 	bool stop;		/* set by an operation: return at the next commit point */
 	u32 commits;
