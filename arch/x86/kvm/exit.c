@@ -11,7 +11,6 @@
 #define pr_fmt(fmt) "kvm: " fmt
 
 #include <linux/kvm.h>
-#include <linux/nospec.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <asm/cpu.h>
@@ -610,7 +609,7 @@ static noinline enum outcome handle_with_event(struct x86_vcpu *v, const struct 
 	return row->fn(v);
 }
 
-/* The kind is the vendor's, out of a table of its own whose index it clamps: no need to look at it again. */
+/* Every kind is a constant of the vendor's, or from its table, whose index it clamps: rows[] is not clamped again. */
 enum outcome handle_exit(struct x86_vcpu *v)
 {
 	const struct exit_row *row = &rows[v->exit.kind];

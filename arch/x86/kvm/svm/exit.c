@@ -7,6 +7,7 @@
  * vCPU thread; IRQs on or off.
  */
 #define pr_fmt(fmt) "kvm_amd: " fmt
+#include <linux/nospec.h>
 #include <linux/printk.h>
 #include <uapi/asm/debugreg.h>
 #include <asm/traps.h>
@@ -200,7 +201,7 @@ void svm_exit(struct x86_vcpu *v, struct vm_exit *x)
 		return;
 	}
 	if (likely(code < ARRAY_SIZE(kinds))) {
-		x->kind = kinds[code];
+		x->kind = kinds[array_index_nospec(code, ARRAY_SIZE(kinds))];
 		details(svm, x);
 	} else if (code == SVM_EXIT_NPF) {
 		nested_fault(svm, x);
