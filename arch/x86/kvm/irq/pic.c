@@ -362,8 +362,13 @@ static bool pic_read(struct io_device *d, struct kvm_vcpu *vcpu, u64 addr, int l
 			continue;
 		}
 		irqs = lock(p);
-		*out = poll(p, &p->chip[which]);
-		update(p);
+		/* unless another processor's read has taken the poll meanwhile */
+		if (p->chip[which].poll) {
+			*out = poll(p, &p->chip[which]);
+			update(p);
+		} else {
+			*out = peek(p, which, addr & 1);
+		}
 		unlock(p, irqs);
 	}
 	return true;
