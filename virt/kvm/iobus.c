@@ -31,7 +31,7 @@ struct io_window {
 struct io_bus {
 	struct rcu_head rcu;
 	unsigned int n;
-	u16 hint[IO_BUS_HINTS];	/* by address: where a search ended; any value is safe, see upper_bound() */
+	u16 hint[IO_BUS_HINTS];	/* by address: where a search of this array ended; 0: nowhere yet */
 	struct io_window win[];
 };
 

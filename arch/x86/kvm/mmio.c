@@ -144,8 +144,8 @@ static u64 linear(struct x86_vcpu *v, const struct mmio_form *f)
 }
 
 /*
- * The bytes as hardware tells them, or from memory; then, for the emulator, which may want them next, as if hardware
- * had told them. The form that they have: decoded anew only if there were others here the last time.
+ * The form that the bytes at RIP have, as hardware tells them or from memory: decoded anew only if there were others
+ * here the last time. Bytes that are no such move are left for the emulator, as if hardware had told them.
  */
 static const struct mmio_form *form_here(struct x86_vcpu *v)
 {

@@ -218,7 +218,7 @@ bool guest_long_mode(struct x86_vcpu *v);	/* EFER.LMA */
 /* LMA and CS.L, without reading all of CS. */
 static inline bool guest_64bit(struct x86_vcpu *v)
 {
-	if (!(get_efer(v) & BIT(10)))
+	if (!(get_efer(v) & BIT(10) /* LMA */))
 		return false;
 	if (v->state.valid & G_SEG(SEG_CS))
 		return v->state.seg[SEG_CS].attr & SEG_L;

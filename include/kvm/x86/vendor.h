@@ -58,10 +58,8 @@ struct vendor_caps {
 	bool apicv;			/* hardware APIC virtualisation with posted interrupts */
 	bool vnmi;
 	bool mtf;
-	bool preempt_timer;
 	bool pml;
 	bool bus_lock_exit, notify_exit;
-	bool tpr_shadow;
 	u8 tpr_shift;				/* x86_vcpu.hw_tpr has this many bits fewer */
 	bool dr_intercept_default;
 	bool nested;

@@ -90,6 +90,5 @@ void svm_probe(struct vendor_caps *caps)
 	caps->unrestricted = true;
 	caps->nrips = f->nrips;
 	caps->dr_intercept_default = true;
-	caps->tpr_shadow = true;
 	caps->flush_by_asid = f->flush_by_asid;
 }

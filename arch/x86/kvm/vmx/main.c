@@ -127,7 +127,6 @@ static struct vendor_caps seam_caps(void)
 		.vnmi			= true,
 		.mtf			= vmx_caps.mtf,
 		.pml			= vmx_caps.pml,
-		.tpr_shadow		= true,
 		.dr_intercept_default	= true,
 		.flush_by_asid		= vmx_caps.vpid,
 	};
