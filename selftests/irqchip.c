@@ -244,6 +244,7 @@ TEST(ioapic_edge)
 	for (int i = 1; i <= 5; i++) {
 		check_eq(irq_line(vm, 10, 1), 0);
 		want_count(vm, 0x41, i);
+		check(kt_wait(kt_guest_u64(vm, KT_DATA) == i), "woke %lu times, not %d", kt_guest_u64(vm, KT_DATA), i);
 		check_eq(irq_line(vm, 10, 1), 0);	/* still up: no edge */
 		quiet();
 		want_count(vm, 0x41, i);
