@@ -270,23 +270,27 @@ TEST(pit_interrupt)
 	kt_stop_well(t);
 }
 
+/* A guest stopped within its handler takes the EOI with it, so the first one is stopped outside of it. */
 TEST(pit_restored)
 {
 	struct kt_vcpu *v = PIT_VCPU(pit_tick, 0), *w = PIT_VCPU(idle, 0);
 	struct kvm_irqchip pic = { .chip_id = 0 };
 	struct kvm_pit_state2 s;
-	struct kt_thread *t = kt_start(v);
+	struct kt_thread *t;
 
-	need(kt_wait(kt_counted(v->vm, 0x30) >= 2));
-	kt_stop_well(t);
+	do {
+		uint64_t seen = kt_counted(v->vm, 0x30);
+
+		t = kt_start(v);
+		need(kt_wait(kt_counted(v->vm, 0x30) >= seen + 2));
+		kt_stop_well(t);
+		need_ok(ioctl(v->vm->fd, KVM_GET_IRQCHIP, &pic));
+	} while (pic.chip.pic.isr & 1);
 	need_ok(ioctl(v->vm->fd, KVM_GET_PIT2, &s));
-	need_ok(ioctl(v->vm->fd, KVM_GET_IRQCHIP, &pic));
 	need_ok(ioctl(w->vm->fd, KVM_SET_IRQCHIP, &pic));
 	need_ok(ioctl(w->vm->fd, KVM_SET_PIT2, &s));
 	t = kt_start(w);
-	if (!kt_wait(kt_counted(w->vm, 0x30) >= 3) && kt_distro())
-		skip("on these modules the clock now and then does not tick on");
-	check(kt_counted(w->vm, 0x30) >= 3, "the clock does not tick on: %lu", kt_counted(w->vm, 0x30));
+	check(kt_wait(kt_counted(w->vm, 0x30) >= 3), "the clock does not tick on: %lu", kt_counted(w->vm, 0x30));
 	kt_stop_well(t);
 }
 
