@@ -349,10 +349,10 @@ static const struct { uint32_t msr; uint64_t val; bool tcg, intel; } bad[] = {
 	{ MSR_MTRR_BASE0, 0x80000003 },
 	{ MSR_MTRR_MASK0, 0xf80000900 },
 	{ MSR_MTRRCAP, 0 },				/* read-only */
-	{ MSR_LSTAR, 0x800000000000, true },		/* not canonical */
-	{ MSR_CSTAR, 0x800000000000, true },
-	{ MSR_KERNEL_GS, 0x0001000000000000, true },
-	{ MSR_FS_BASE, 0x900000000000, true },
+	{ MSR_LSTAR, 0x0100000000000000, true },	/* not canonical, be it of 48 bits or 57 */
+	{ MSR_CSTAR, 0x0100000000000000, true },
+	{ MSR_KERNEL_GS, 0x0200000000000000, true },
+	{ MSR_FS_BASE, 0x7f00900000000000, true },
 	{ MSR_GS_BASE, 0x7fff800000000000, true },
 	{ MSR_TSC_AUX, 1ull << 32, true, true },	/* AMD's drops the upper half */
 	{ MSR_MCG_CAP, 0 },
@@ -380,6 +380,27 @@ TEST(reserved_values_of_user_space)
 			continue;
 		check(kt_set_msr(v, bad[i].msr, bad[i].val) == 0, "%#x: %#llx is taken", bad[i].msr,
 		      (unsigned long long)bad[i].val);
+	}
+}
+
+/* Base registers are as wide as the processor's addresses may get, in any paging mode. */
+TEST(wide_addresses)
+{
+	static const uint32_t msrs[] = { MSR_LSTAR, MSR_CSTAR, MSR_KERNEL_GS, MSR_FS_BASE, MSR_GS_BASE };
+	struct kt_vcpu *v = kt_long_vcpu(true);
+	uint64_t val = 0x00aaaaaaaaaaaaaa, got = 0;
+	bool la57 = kt_cpuid_leaf(kt_supported_cpuid(v->vm->kvm), 7, 0)->ecx >> 16 & 1;
+
+	if (kt_distro())
+		skip("these modules go by CR4.LA57");
+	for (unsigned int i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++) {
+		check(kt_set_msr(v, msrs[i], val) == la57, "%#x", msrs[i]);
+		if (la57) {
+			check_eq(kt_get_msr(v, msrs[i], &got), 1);
+			check_eq(got, val);
+		} else if (!kt_host_tcg()) {
+			want_gp(v, true, msrs[i], val, __LINE__);
+		}
 	}
 }
 

@@ -397,7 +397,7 @@ static void decode(struct x86_vcpu *v, struct cpuid_table *t)
 		.cr4_reserved = cr4_reserved(t),
 		.efer_allowed = efer_allowed(t),
 	};
-	c->linear_bits = c->f7_ecx & BIT(16) ? 57 : 48;
+	c->linear_bits = (c->f7_ecx & BIT(16)) && cpuid_supports(7, 0, ECX, 16) ? 57 : 48;
 }
 
 void cpuid_vcpu_init(struct x86_vcpu *v)

@@ -139,7 +139,7 @@ static u32 without(const struct feature_word *w)
 	} else if (w->function == 7 && w->index == 0 && w->reg == EBX) {
 		no |= vendor_caps.two_dim ? 0 : B(10);				/* INVPCID */
 	} else if (w->function == 7 && w->index == 0 && w->reg == ECX) {
-		no |= vendor_caps.two_dim && vendor_caps.two_dim_levels >= 5 ? 0 : B(16);	/* LA57 */
+		no |= vendor_caps.two_dim ? 0 : B(16);				/* LA57 */
 		no |= vendor_caps.two_dim && (guest_xcr0_mask & XFEATURE_MASK_PKRU) ? 0 : B(3);
 	} else if (w->function == 0xd) {
 		no |= boot_cpu_has(X86_FEATURE_XSAVE) ? 0 : ~0u;
@@ -155,10 +155,12 @@ static u32 without(const struct feature_word *w)
 
 static u32 feature_value(const struct feature_word *w)
 {
+	bool addresses = w->function == 7 && w->index == 0 && w->reg == ECX;
 	u32 has = raw_reg(w->function, w->index, w->reg);
 
+	/* A kernel that runs without LA57 strikes it from its own list, which is no matter of the guest's. */
 	if (w->kernel >= 0)
-		has &= boot_cpu_data.x86_capability[w->kernel];
+		has &= boot_cpu_data.x86_capability[w->kernel] | (addresses ? B(16) : 0);
 	return (has & w->pass & ~without(w)) | w->made;
 }
 

@@ -88,6 +88,7 @@ static void load_context(struct emulation *e)
 	ctx->mode = emulate_mode(v);
 	ctx->lma = guest_long_mode(v);
 	ctx->amd = v->cap.amd;
+	ctx->la57 = v->cap.linear_bits > 48;
 	ctx->dr7 = v->effective_dr7 & 0xff ? v->effective_dr7 : 0;
 	ctx->seg_valid = 0;
 	e->out = OUT_OK;

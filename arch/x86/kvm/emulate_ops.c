@@ -203,7 +203,7 @@ static enum emu_result invpcid(struct emulation *e, u64 type, u64 la)
 	if (type > 3 || (type < 2 && (desc[0] >> 12)) || (type < 2 && desc[0] && !(get_cr4(v) & X86_CR4_PCIDE)))
 		return emu_gp0(&e->ctx);
 	if (type == 0) {
-		if ((u64)((s64)(desc[1] << 16) >> 16) != desc[1] && !(get_cr4(v) & X86_CR4_LA57))
+		if (desc[1] != (u64)sign_extend64(desc[1], v->cap.linear_bits - 1))
 			return emu_gp0(&e->ctx);
 		mmu_invlpg(v, desc[1]);
 	} else {

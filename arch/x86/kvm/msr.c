@@ -30,9 +30,10 @@ module_param(report_ignored_msrs, bool, 0644);
 
 #define MISC_ENABLE_MWAIT	BIT_ULL(18)
 
-static bool canonical(struct x86_vcpu *v, u64 addr)
+/* Registers that hold addresses are as wide as the processor's addresses can be, whatever the paging mode is. */
+static bool canonical(struct x86_vcpu *v, u64 addr, bool host)
 {
-	unsigned int shift = 64 - (get_cr4(v) & X86_CR4_LA57 ? 57 : 48);
+	unsigned int shift = 64 - (host && cpuid_supports(7, 0, 2, 16) ? 57 : v->cap.linear_bits);
 
 	return (u64)((s64)(addr << shift) >> shift) == addr;
 }
@@ -104,7 +105,7 @@ static enum msr_result syscall_get(struct x86_vcpu *v, u32 msr, u64 *val, bool h
 
 static enum msr_result syscall_set(struct x86_vcpu *v, u32 msr, u64 val, bool host)
 {
-	if (msr != MSR_STAR && msr != MSR_SYSCALL_MASK && !canonical(v, val))
+	if (msr != MSR_STAR && msr != MSR_SYSCALL_MASK && !canonical(v, val, host))
 		return MSR_FAULT;
 	state_need(v, G_SYSCALL);
 	*syscall_field(v, msr) = msr == MSR_SYSCALL_MASK ? (u32)val : val;
@@ -122,7 +123,7 @@ static enum msr_result base_set(struct x86_vcpu *v, u32 msr, u64 val, bool host)
 {
 	enum seg_reg s = msr == MSR_FS_BASE ? SEG_FS : SEG_GS;
 
-	if (!canonical(v, val))
+	if (!canonical(v, val, host))
 		return MSR_FAULT;
 	get_seg(v, s)->base = val;
 	state_dirty(v, G_SEG(s));
@@ -144,7 +145,7 @@ static enum msr_result sysenter_get(struct x86_vcpu *v, u32 msr, u64 *val, bool 
 
 static enum msr_result sysenter_set(struct x86_vcpu *v, u32 msr, u64 val, bool host)
 {
-	if (msr != MSR_IA32_SYSENTER_CS && !canonical(v, val))
+	if (msr != MSR_IA32_SYSENTER_CS && !canonical(v, val, host))
 		return MSR_FAULT;
 	state_need(v, G_SYSENTER);
 	*sysenter_field(v, msr) = msr == MSR_IA32_SYSENTER_CS ? (u32)val : val;

@@ -124,6 +124,12 @@ static void table_registers(void)
 	CHECK_EQ(m.idt.base, 0xffff800012345678ull);
 	put(DATA + 2, 1ull << 47, 8);
 	FAULT("0f 01 13", VEC_GP, 0);
+	m.ctx.la57 = true;			/* the width that the processor has, not the paging mode's */
+	DONE("0f 01 13");
+	CHECK_EQ(m.gdt.base, 1ull << 47);
+	put(DATA + 2, 1ull << 56, 8);
+	FAULT("0f 01 1b", VEC_GP, 0);
+	m.ctx.la57 = false;
 	start(EMU_PROT32, 0, false);
 	RBX = DATA;
 	put(DATA + 2, 0x12345678, 4);

@@ -29,6 +29,12 @@ bool emu_canonical(struct emu_ctx *ctx, u64 la)
 	return (ctx->ops->get_sys(ctx, EMU_CR4) & C4_LA57) && (u64)((s64)(la << 7) >> 7) == la;
 }
 
+/* Of what registers hold: as wide as the processor's addresses can be, in any paging mode. */
+bool emu_canonical_base(struct emu_ctx *ctx, u64 base)
+{
+	return emu_sext(base, 6) == (s64)base || (ctx->la57 && (u64)((s64)(base << 7) >> 7) == base);
+}
+
 static bool type_allows(const struct emu_seg *s, bool write)
 {
 	bool code = s->attr & 8, rw = s->attr & 2;

@@ -228,6 +228,7 @@ struct emu_ctx {
 	bool lma;		/* EFER.LMA: gates and system descriptors are those of long mode */
 	/* in */
 	bool amd;		/* the guest's CPUID says AMD (or Hygon) */
+	bool la57;		/* the guest's CPUID says that addresses may have 57 bits */
 	u32 dr7;		/* 0 when no breakpoint is armed */
 	const struct emu_ops *ops;
 	/* out */

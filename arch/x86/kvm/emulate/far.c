@@ -713,7 +713,7 @@ static enum emu_result read_system(struct emu_ctx *ctx, u16 sel, u32 types, u64 
 		return emu_fault(ctx, VEC_NP, true, err);
 	emu_seg_from_desc(seg, sel, *desc);
 	seg->base |= high << 32;
-	return ctx->lma && !emu_canonical(ctx, seg->base) ? emu_gp(ctx, err) : EMU_DONE;
+	return ctx->lma && !emu_canonical_base(ctx, seg->base) ? emu_gp(ctx, err) : EMU_DONE;
 }
 
 enum emu_result op_lldt(struct emu_run *r)

@@ -208,6 +208,7 @@ static inline s64 emu_sext(u64 v, unsigned int size)
 const struct emu_seg *emu_seg(struct emu_ctx *ctx, enum emu_segreg n);
 void emu_put_seg(struct emu_ctx *ctx, enum emu_segreg n, const struct emu_seg *seg);
 bool emu_canonical(struct emu_ctx *ctx, u64 la);
+bool emu_canonical_base(struct emu_ctx *ctx, u64 base);
 bool emu_limit_ok(const struct emu_seg *s, u32 off, unsigned int len);
 enum emu_result emu_linear(struct emu_ctx *ctx, enum emu_segreg seg, u64 ea, unsigned int len, bool write,
 			   u64 *la);

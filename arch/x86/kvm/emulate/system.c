@@ -120,7 +120,7 @@ enum emu_result op_lgdt(struct emu_run *r)
 		return res;
 	if (!emu_is_64(ctx) && r->insn->opsize == 2)
 		dt.base &= 0xffffff;
-	if (emu_is_64(ctx) && !emu_canonical(ctx, dt.base))
+	if (emu_is_64(ctx) && !emu_canonical_base(ctx, dt.base))
 		return emu_gp0(ctx);
 	ctx->ops->set_dt(ctx, r->row->arg, &dt);
 	return EMU_DONE;
@@ -374,7 +374,7 @@ enum emu_result op_fsgsbase(struct emu_run *r)
 		emu_set_reg(ctx, r->dst.reg, r->dst.size, emu_seg(ctx, n)->base);
 		return EMU_DONE;
 	}
-	if (!emu_canonical(ctx, r->src.val))
+	if (!emu_canonical_base(ctx, r->src.val))
 		return emu_gp0(ctx);
 	set_base(ctx, n, r->src.val);
 	return EMU_DONE;
