@@ -51,6 +51,21 @@ TEST(one_shot)
 	check_eq(kt_lapic_read(v, 0x390), 0);
 }
 
+/* A one-shot that is over does not come back as a periodic timer before a count is written. */
+TEST(mode_after_the_end)
+{
+	GUEST64(over, "mov $0xfee00000, %ebx\n movl $0xb, 0x3e0(%rbx)\n movl $0x10041, 0x320(%rbx)\n movl $100000, 0x380(%rbx)\n"
+		"1: cmpl $0, 0x390(%rbx)\n jne 1b\n movl $0x30041, 0x320(%rbx)\n mov $0x1000, %dx\n"
+		"mov 0x390(%rbx), %eax\n out %eax, %dx\n mov 0x390(%rbx), %eax\n out %eax, %dx\n"
+		"movl $0x70000000, 0x380(%rbx)\n mov 0x390(%rbx), %eax\n out %eax, %dx\n hlt\n");
+	struct kt_vcpu *v = VCPU_WITH(over);
+
+	check_eq(kt_run_to_out(v), 0);
+	usleep(1000);
+	check_eq(kt_run_to_out(v), 0);
+	check(kt_run_to_out(v) > 0, "a new count does not start it");
+}
+
 TEST(divider)
 {
 	struct kt_vcpu *v = VCPU_WITH(apic_timer);

@@ -80,6 +80,26 @@ static void periodic(void)
 	lapic_w(v, R_EOI, 0);
 	pass_ns(3 * MS);
 	CHECK_EQ(take(v), -1);
+	lapic_w(v, R_LVTT, 0x20041);		/* and back: over is over until a count is written */
+	CHECK_EQ(lapic_r(v, R_TMCCT), 0);
+	pass_ns(3 * MS);
+	CHECK_EQ(lapic_r(v, R_TMCCT), 0);
+	CHECK_EQ(take(v), -1);
+	lapic_w(v, R_DCR, 0);
+	pass_ns(3 * MS);
+	CHECK_EQ(take(v), -1);
+	lapic_w(v, R_DCR, 0xb);
+	lapic_w(v, R_LVTT, 0x41);
+	lapic_w(v, R_TMICT, MS);
+	clock_ns += 2 * MS;			/* over, but the host's interrupt is late */
+	CHECK_EQ(lapic_r(v, R_TMCCT), 0);
+	lapic_w(v, R_LVTT, 0x20041);
+	CHECK_EQ(lapic_r(v, R_TMCCT), 0);
+	CHECK_EQ(take(v), 0x41);
+	lapic_w(v, R_EOI, 0);
+	pass_ns(3 * MS);
+	CHECK_EQ(take(v), -1);
+	lapic_w(v, R_LVTT, 0x41);
 	/* A period of 1 ns must not hold the host. */
 	lapic_w(v, R_LVTT, 0x20041);
 	lapic_w(v, R_TMICT, 1);

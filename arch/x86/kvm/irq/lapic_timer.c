@@ -122,20 +122,29 @@ u32 lapic_timer_count(const struct lapic *a)
 	return min_t(u64, left >> divide_shift(reg_get(a, R_DCR)), reg_get(a, R_TMICT));
 }
 
+/* Stops counting. What was left; 0: it had run out, and stays so whatever mode it gets, until a count is written. */
+static u32 hold(struct lapic *a)
+{
+	u32 left;
+
+	if (hrtimer_cancel(&a->timer.hr) <= 0)
+		return 0;
+	left = lapic_timer_count(a);
+	if (left || mode(a) == TIMER_PERIODIC)
+		return max(left, 1u);
+	fire(a);		/* the count was over before the callback came */
+	return 0;
+}
+
 /* The hrtimer is idle; count is what is left of the first round. */
 static void count_down(struct lapic *a, u32 count)
 {
-	u64 ns = count_to_ns(a, count);
-
 	a->timer.period = 0;
-	if (!reg_get(a, R_TMICT) || mode(a) == TIMER_DEADLINE)
+	if (!count || mode(a) == TIMER_DEADLINE)
 		return;
-	if (mode(a) == TIMER_PERIODIC) {
+	if (mode(a) == TIMER_PERIODIC)
 		a->timer.period = max(count_to_ns(a, reg_get(a, R_TMICT)), irq_min_period_ns());
-		start(a, count ? ns : a->timer.period);
-	} else if (count) {
-		start(a, ns);
-	}
+	start(a, count_to_ns(a, count));
 }
 
 void lapic_timer_set_count(struct lapic *a, u32 count)
@@ -155,8 +164,7 @@ void lapic_timer_set_divide(struct lapic *a, u32 dcr)
 		reg_set(a, R_DCR, dcr);
 		return;
 	}
-	hrtimer_cancel(&a->timer.hr);
-	left = lapic_timer_count(a);
+	left = hold(a);
 	reg_set(a, R_DCR, dcr);
 	count_down(a, left);
 }
@@ -177,16 +185,20 @@ void lapic_timer_set_lvtt(struct lapic *a, u32 lvtt)
 		reg_set(a, R_TMICT, 0);
 		return;
 	}
-	hrtimer_cancel(&a->timer.hr);
-	left = lapic_timer_count(a);
+	left = hold(a);
 	reg_set(a, R_LVTT, lvtt);
 	count_down(a, left);
 }
 
-/* The registers were replaced, the hrtimer is idle: go on from the count that came with them. */
+/*
+ * The registers were replaced, the hrtimer is idle: go on from the count that came with them. A periodic timer was seen
+ * at the end of its round when it is 0.
+ */
 void lapic_timer_restore(struct lapic *a, u32 count)
 {
-	count_down(a, min(count, reg_get(a, R_TMICT)));
+	u32 initial = reg_get(a, R_TMICT);
+
+	count_down(a, !count && mode(a) == TIMER_PERIODIC ? initial : min(count, initial));
 }
 
 /* Deadline mode */
