@@ -56,6 +56,14 @@ static bool is_evex(const struct kase *k)
 	return *p == 0x62 && (k->mode == EMU_LONG64 || p[1] >= 0xc0);
 }
 
+/* Far pointers in memory with an offset of 64 bits: ours are Intel's on any CPU, see read_pointer() in far.c. */
+static bool wide_pointer(const struct emu_insn *in)
+{
+	emu_fn fn = in->row ? in->row->fn : NULL;
+
+	return __builtin_cpu_is("amd") && in->opsize == 8 && (fn == op_jmpf_m || fn == op_callf_m || fn == op_lds);
+}
+
 const char *excluded(const struct kase *k)
 {
 	struct emu_insn in;
@@ -82,6 +90,8 @@ const char *excluded(const struct kase *k)
 		return "SMSW: UMIP";
 	if (in.row && in.row->fn == op_rdpid)
 		return "RDPID: changes with the CPU";
+	if (wide_pointer(&in))
+		return "far pointers with REX.W: not of this CPU";
 	if (no_such_flush(&in))
 		return "CLFLUSHOPT, CLWB: not of this CPU";
 	/* A processor may have it on behind the kernel's back, and context switches then lose what was written. */
@@ -98,6 +108,8 @@ void print_exclusions(void)
 	printf(" CLFLUSHOPT, CLWB: where the CPU has none;");
 	if (!native_fsgsbase())
 		printf(" RDFSBASE and its like: not of this kernel;");
+	if (__builtin_cpu_is("amd"))
+		printf(" far pointers with REX.W: not of this CPU;");
 	printf(" EVEX: never executed here, and how much of it is read before #UD is the model's choice;");
 	printf(" SVM instructions: EFER.SVME is the host's choice; RDPID: changes with the CPU\n");
 }

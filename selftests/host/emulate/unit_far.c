@@ -290,8 +290,10 @@ static void jump_in_long_mode(void)
 	CHECK_EQ(m.ctx.mode, EMU_PROT32);
 	start(EMU_LONG64, 0, true);
 	RBX = DATA;
-	m.ctx.amd = true;
-	DONE("48 ff 2b");			/* AMD: 32 bits all the same */
+	m.ctx.amd = true;			/* makes no difference, see read_pointer() */
+	put(DATA, HANDLER, 8);
+	put(DATA + 8, S_CODE64, 2);
+	DONE("48 ff 2b");
 	CHECK_EQ(RIP, HANDLER);
 }
 
