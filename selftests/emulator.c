@@ -567,6 +567,27 @@ TEST(user_code_gets_ud)
 	want_exception(v, EX_UD, NO_ERROR, KT_CODE + 5);
 }
 
+LABEL(ss_bp);
+LABEL(ss_handler);
+GUEST64(behind_ss, "mov $0x10000 + ss_bp - behind_ss, %eax; mov %rax, %dr0; mov $0x402, %eax; mov %rax, %dr7; xor %ecx, %ecx; "
+	"mov %ss, %ebx; mov %ebx, %ss; .byte 0x0f, 0x0b, 'k', 'v', 'm'; .globl ss_bp; ss_bp: inc %ecx; hlt; "
+	".globl ss_handler; ss_handler: inc %edx; orl $0x10000, 16(%rsp); iretq");
+/* Intel's processors do not look for a breakpoint on the instruction behind MOV SS, AMD's do. */
+TEST(breakpoint_behind_mov_ss)
+{
+	struct kt_vcpu *v = kt_long_vcpu(false);
+
+	need_prefix();
+	if (kt_host_bochs() && !kt_host_amd())
+		skip("Bochs's exit on #UD says nothing of the shadow of MOV SS");
+	kt_load(v->vm, behind_ss);
+	kt_gate(v, EX_DB, at(behind_ss, ss_handler), 0, 0);
+	kt_run(v, KVM_EXIT_HLT);
+	check_eq(kt_regs(v).rcx, 1);
+	check_eq(kt_regs(v).rdx, kt_host_amd());
+	kt_disarm(v);
+}
+
 TEST(exit_on_emulation_failure)
 {
 	struct kt_vcpu *v = kt_long_vcpu(false);
@@ -593,4 +614,4 @@ TEST(code_outside_of_memory)
 	check_eq(kt_regs(v).rip, MMIO);
 }
 
-KT_MAIN
+KT_CPU_MAIN

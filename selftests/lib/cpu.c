@@ -208,8 +208,12 @@ void kt_pin(void)
 		need_ok(sched_setaffinity(0, sizeof(one), &one));
 }
 
-/* More than once: the first access of a vCPU may be the hypervisor's to do. */
-GUEST64(disarm, "mov $0x400, %eax; mov %rax, %dr7; mov %rax, %dr7; mov %rax, %dr7; hlt");
+/*
+ * The first access of a vCPU may be the hypervisor's to do, and so is not the one that counts. QEMU looks for what it
+ * armed only where a MOV changes a type or length: R/W0 is set and cleared, while none is enabled.
+ */
+GUEST64(disarm, "mov %dr0, %rcx; mov $0x10400, %ecx; mov $0x400, %eax; mov %rax, %dr7; mov %rcx, %dr7; mov %rax, %dr7; "
+	"mov %rcx, %dr7; mov %rax, %dr7; hlt");
 
 void kt_disarm(struct kt_vcpu *v)
 {

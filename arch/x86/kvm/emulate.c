@@ -90,6 +90,12 @@ static void load_context(struct emulation *e)
 	ctx->amd = v->cap.amd;
 	ctx->la57 = v->cap.linear_bits > 48;
 	ctx->dr7 = v->effective_dr7 & 0xff ? v->effective_dr7 : 0;
+	ctx->shadow = EMU_SHADOW_NONE;
+	if (ctx->dr7) {
+		state_need(v, G_SHADOW);
+		if (v->state.intr_shadow & SHADOW_MOV_SS)
+			ctx->shadow = EMU_SHADOW_MOVSS;
+	}
 	ctx->seg_valid = 0;
 	e->out = OUT_OK;
 	e->queued = false;

@@ -295,6 +295,21 @@ static void breakpoints(void)
 	FLAGS |= FL_RF;
 	DONE("90");
 	CHECK_EQ(FLAG(RF), 0);
+	for (int amd = 0; amd < 2; amd++) {	/* behind MOV SS: there on AMD, not on Intel */
+		start(EMU_LONG64, 0, true);
+		m.dr[0] = CODE + 2;
+		m.ctx.dr7 = 0x402;
+		m.ctx.amd = amd;
+		RAX = S_DATA32;
+		DONE("8e d0 90");
+		CHECK_EQ(m.ctx.shadow, EMU_SHADOW_MOVSS);
+		if (amd) {
+			CHECK_EQ(emu_step(&m.ctx), EMU_FAULT);
+			CHECK_EQ(m.ctx.fault.payload, 1);
+		} else {
+			CHECK_EQ(emu_step(&m.ctx), EMU_DONE);
+		}
+	}
 	start(EMU_LONG64, 0, true);
 	m.dr[1] = DATA + 4;
 	m.ctx.dr7 = 8 | 0xdu << 20;		/* write, four bytes, at 1 */

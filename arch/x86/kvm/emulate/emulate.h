@@ -232,7 +232,7 @@ struct emu_ctx {
 	u32 dr7;		/* 0 when no breakpoint is armed */
 	const struct emu_ops *ops;
 	/* out */
-	u8 shadow;		/* enum emu_shadow after this instruction */
+	u8 shadow;		/* enum emu_shadow after this instruction, until then after the last one */
 	u8 why;			/* enum emu_why */
 	bool stop;		/* set by an operation: return at the next commit point */
 	u32 commits;

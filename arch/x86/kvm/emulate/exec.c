@@ -290,11 +290,16 @@ enum emu_result emu_execute(struct emu_ctx *ctx)
 	return EMU_DONE;
 }
 
-/* An execution breakpoint at this address? It faults before the instruction, unless RF. */
+/*
+ * An execution breakpoint at this address? It faults before the instruction, unless RF; on Intel's processors not
+ * behind MOV SS and POP SS either (SDM 6.8.3), whose shadow is still the last instruction's.
+ */
 static bool code_breakpoint(struct emu_ctx *ctx, u64 la)
 {
 	u64 hits = 0;
 
+	if ((ctx->rflags & FL_RF) || (ctx->shadow == EMU_SHADOW_MOVSS && !ctx->amd))
+		return false;
 	for (unsigned int i = 0; i < 4; i++)
 		if ((ctx->dr7 >> (i * 2) & 3) && !(ctx->dr7 >> (16 + i * 4) & 15) &&
 		    ctx->ops->get_sys(ctx, EMU_DR0 + i) == la)
@@ -373,7 +378,7 @@ enum emu_result emu_fetch(struct emu_ctx *ctx)
 		n = fetchable(ctx, have, &la);
 		if (!n)
 			return emu_gp0(ctx);
-		if (!have && (ctx->dr7 & 0xff) && !(ctx->rflags & FL_RF) && code_breakpoint(ctx, la))
+		if (!have && (ctx->dr7 & 0xff) && code_breakpoint(ctx, la))
 			return EMU_FAULT;
 		res = ctx->ops->fetch(ctx, la, bytes + have, n);
 		if (res)
