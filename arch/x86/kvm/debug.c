@@ -237,15 +237,16 @@ enum outcome debug_step(struct x86_vcpu *v, bool tf)
 }
 
 /* The guest gets its registers for the next entry, unless user space holds them or watches every instruction. */
-static void hand_over(struct x86_vcpu *v)
+static bool hand_over(struct x86_vcpu *v)
 {
 	if (v->guest_debug & (KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_SINGLESTEP))
-		return;
+		return false;
 	if (v->state.dr7 & DR7_GD_BIT)
-		return;
+		return false;
 	v->dr_switched = true;
 	v->intercepts &= ~ICPT_DR;
 	vendor_call(intercepts)(v);
+	return true;
 }
 
 static enum outcome move_dr(struct x86_vcpu *v, unsigned int nr)
@@ -270,6 +271,9 @@ enum outcome exit_dr(struct x86_vcpu *v)
 	unsigned int nr = v->exit.cr.nr & 7;
 	enum outcome out;
 
+	/* Runs again, and on hardware. A write of DR7 does not: it may be what sets GD, which is to be seen here. */
+	if (!(v->exit.cr.write && (nr == 5 || nr == 7)) && hand_over(v))
+		return OUT_OK;
 	if (get_cpl(v))
 		return x86_raise_error(&v->vcpu, X86_TRAP_GP, 0);
 	if (nr == 4 || nr == 5) {
