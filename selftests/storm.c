@@ -18,7 +18,7 @@
 #define GS_B(i)		(BLOCK(i) + 0x11000)
 #define MARK_A		0xa5a5
 #define MARK_B		0x5b5b
-#define STATE(i)	(BLOCK(i) + 0x12000)		/* +0 interrupts, +8 IPIs */
+#define STATE(i)	(BLOCK(i) + 0x12000)		/* +0 interrupts, +8 IPIs, +16 RIP, CS and RFLAGS of a wrong frame */
 
 /*
  * RDI the block, RBP the state page, R15 rounds to go, R14 the next vCPU's APIC ID, R12 what all counters are. Reports by
@@ -44,7 +44,8 @@ GUEST64(work,
 	"push %rax; push %rcx; push %rdx; testl $0x200, 0x28(%rsp); jz 93f; cmpw $8, 0x20(%rsp); jne 93f;"	\
 	"cmpw $0xa5a5, %gs:0; jne 94f; incq " count "(%rbp);"						\
 	"mov $0x80b, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr; pop %rdx; pop %rcx; pop %rax; iretq;"	\
-	"93: mov $3, %eax; jmp 99f; 94: mov $4, %eax; 99: mov $0x1000, %dx; out %eax, (%dx); hlt"
+	"93: mov 0x18(%rsp), %rax; mov %rax, 16(%rbp); mov 0x20(%rsp), %rax; mov %rax, 24(%rbp); mov 0x28(%rsp), %rax; "	\
+	"mov %rax, 32(%rbp); mov $3, %eax; jmp 99f; 94: mov $4, %eax; 99: mov $0x1000, %dx; out %eax, (%dx); hlt"
 GUEST64(on_timer, HANDLER("0"));
 GUEST64(on_ipi, HANDLER("8"));
 
@@ -113,9 +114,12 @@ static void verdict(struct kt_vm *vm, struct worker *w, int n)
 					    "GS base is wrong", "RSP is wrong", "a register is wrong" };
 
 	for (int i = 0; i < n; i++) {
+		uint64_t *frame = (uint64_t *)(vm->mem + STATE(i) + 16);
+
 		need(!pthread_join(w[i].thread, NULL));
-		check(w[i].said == 1, "vCPU %d: %s (%#x), RIP of the last exception %#llx", i,
-		      w[i].said < 7 ? what[w[i].said] : "an exception", w[i].said, (unsigned long long)kt_guest_u64(vm, KT_DATA - 16));
+		check(w[i].said == 1, "vCPU %d: %s (%#x), RIP of the last exception %#lx, frame %#lx %#lx %#lx", i,
+		      w[i].said < 7 ? what[w[i].said] : "an exception", w[i].said, kt_guest_u64(vm, KT_DATA - 16),
+		      frame[0], frame[1], frame[2]);
 		check(kt_guest_u64(vm, STATE(i)) > 0, "vCPU %d: no timer interrupt", i);
 		check(kt_guest_u64(vm, STATE(i) + 8) > 0, "vCPU %d: no IPI", i);
 	}

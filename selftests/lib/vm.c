@@ -177,22 +177,33 @@ const char *kt_exit_name(uint32_t reason)
 	return reason < sizeof(names) / sizeof(names[0]) && names[reason] ? names[reason] : "other";
 }
 
+/* Ends the test: the exit that came, with what the run structure says of it. */
+static void other_exit(struct kt_vcpu *v, uint32_t want)
+{
+	struct kvm_run *run = v->run;
+	char more[160] = "";
+
+	if (run->exit_reason == KVM_EXIT_IO)
+		snprintf(more, sizeof(more), "port %#x", run->io.port);
+	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		snprintf(more, sizeof(more), "hardware %#llx", run->fail_entry.hardware_entry_failure_reason);
+	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		snprintf(more, sizeof(more), "suberror %u, %u data %#llx %#llx %#llx %#llx", run->internal.suberror, run->internal.ndata,
+			 run->internal.data[0], run->internal.data[1], run->internal.data[2], run->internal.data[3]);
+	need(false, "exit %s (%u), want %s; rip %#llx %s", kt_exit_name(run->exit_reason), run->exit_reason, kt_exit_name(want),
+	     kt_regs(v).rip, more);
+}
+
 void kt_run(struct kt_vcpu *v, uint32_t want)
 {
-	struct kvm_regs r;
 	int ret;
 
 	do
 		ret = ioctl(v->fd, KVM_RUN, 0);
 	while (ret < 0 && errno == EAGAIN);
 	need(ret == 0, "KVM_RUN: %s", strerror(errno));
-	if (v->run->exit_reason == want)
-		return;
-	r = kt_regs(v);
-	need(false, "exit %s (%u), want %s; rip %llx, %s %u, hardware %llx", kt_exit_name(v->run->exit_reason), v->run->exit_reason,
-	     kt_exit_name(want), r.rip, v->run->exit_reason == KVM_EXIT_IO ? "port" : "suberror",
-	     v->run->exit_reason == KVM_EXIT_IO ? v->run->io.port : v->run->internal.suberror,
-	     v->run->exit_reason == KVM_EXIT_FAIL_ENTRY ? v->run->fail_entry.hardware_entry_failure_reason : 0ull);
+	if (v->run->exit_reason != want)
+		other_exit(v, want);
 }
 
 uint32_t kt_run_to_out(struct kt_vcpu *v)
