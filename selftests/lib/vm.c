@@ -2,7 +2,7 @@
 /* A VM with one slot of memory at 0, and vCPUs in real, protected (flat, unpaged) or long mode (identity-mapped). */
 #include <fcntl.h>
 #include <sys/stat.h>
-#include "kt.h"
+#include "cpu.h"
 
 #define PML4	KT_TABLES
 #define PDPT	(KT_TABLES + 0x1000)
@@ -181,8 +181,12 @@ const char *kt_exit_name(uint32_t reason)
 static void other_exit(struct kt_vcpu *v, uint32_t want)
 {
 	struct kvm_run *run = v->run;
+	uint64_t rip = kt_regs(v).rip;
 	char more[160] = "";
 
+	/* No guest of these tests has code there. */
+	if (kt_host_tcg() && rip >= 0xffffffff80000000)
+		skip("QEMU's VMRUN came back with the host's registers as the guest's (Documentation/lab.md)");
 	if (run->exit_reason == KVM_EXIT_IO)
 		snprintf(more, sizeof(more), "port %#x", run->io.port);
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
@@ -190,8 +194,8 @@ static void other_exit(struct kt_vcpu *v, uint32_t want)
 	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		snprintf(more, sizeof(more), "suberror %u, %u data %#llx %#llx %#llx %#llx", run->internal.suberror, run->internal.ndata,
 			 run->internal.data[0], run->internal.data[1], run->internal.data[2], run->internal.data[3]);
-	need(false, "exit %s (%u), want %s; rip %#llx %s", kt_exit_name(run->exit_reason), run->exit_reason, kt_exit_name(want),
-	     kt_regs(v).rip, more);
+	need(false, "exit %s (%u), want %s; rip %#lx %s", kt_exit_name(run->exit_reason), run->exit_reason, kt_exit_name(want),
+	     rip, more);
 }
 
 void kt_run(struct kt_vcpu *v, uint32_t want)

@@ -168,13 +168,17 @@ static void host_loop(void *ctx, unsigned int n)
 ROUNDS(guest_loop_998, "", ".rept 996\n	nop\n	.endr\n");
 ROUNDS(guest_loop_1000, "", ".rept 998\n	nop\n	.endr\n");
 
+/* Three times at most: what a batch itself costs may differ by more than the rounds have room for. */
 static bool exactly(const char *name, double want, const struct batch *b)
 {
-	double bend, got = slope(b, &bend);
+	double bend, got;
 
-	printf("method %s %.2f %.2f\n", name, got, bend);
-	if (fabs(got - want) <= ALLOWED && bend <= ALLOWED)
-		return true;
+	for (int i = 0; i < 3; i++) {
+		got = slope(b, &bend);
+		printf("method %s %.2f %.2f\n", name, got, bend);
+		if (fabs(got - want) <= ALLOWED && bend <= ALLOWED)
+			return true;
+	}
 	printf("# %s measures %.2f instructions (%.2f from linear), not %.0f: this machine's TSC does not count them\n",
 	       name, got, bend, want);
 	return false;
