@@ -29,7 +29,10 @@ struct kt_vm *kt_vm_new(size_t size, bool irqchip)
 	struct kt_vm *vm = calloc(1, sizeof(*vm));
 
 	vm->kvm = need_ok(open("/dev/kvm", O_RDWR | O_CLOEXEC));
-	vm->fd = need_ok(ioctl(vm->kvm, KVM_CREATE_VM, 0));
+	do	/* the freezer before a suspend interrupts it, as any signal does */
+		vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, 0);
+	while (vm->fd < 0 && errno == EINTR);
+	need_ok(vm->fd);
 	need_ok(ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000));
 	if (irqchip)
 		need_ok(ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0));
