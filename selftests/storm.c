@@ -112,6 +112,7 @@ static void verdict(struct kt_vm *vm, struct worker *w, int n)
 {
 	static const char *const what[] = { "", "", "a counter in memory is wrong", "an interrupt came where interrupts are off",
 					    "GS base is wrong", "RSP is wrong", "a register is wrong" };
+	uint64_t ipis = 0;
 
 	for (int i = 0; i < n; i++) {
 		uint64_t *frame = (uint64_t *)(vm->mem + STATE(i) + 16);
@@ -121,8 +122,10 @@ static void verdict(struct kt_vm *vm, struct worker *w, int n)
 		      w[i].said < 7 ? what[w[i].said] : "an exception", w[i].said, kt_guest_u64(vm, KT_DATA - 16),
 		      frame[0], frame[1], frame[2]);
 		check(kt_guest_u64(vm, STATE(i)) > 0, "vCPU %d: no timer interrupt", i);
-		check(kt_guest_u64(vm, STATE(i) + 8) > 0, "vCPU %d: no IPI", i);
+		ipis += kt_guest_u64(vm, STATE(i) + 8);
 	}
+	/* One that the host ran to its end before the others began got none. */
+	check(ipis > 0, "no IPI");
 }
 
 /* What the host does meanwhile. */
