@@ -180,16 +180,27 @@ const char *kt_exit_name(uint32_t reason)
 	return reason < sizeof(names) / sizeof(names[0]) && names[reason] ? names[reason] : "other";
 }
 
+/*
+ * Documentation/lab.md, VMRUN on a busy machine: the guest has a CR3 that is no page of its memory but the host's, runs
+ * in the host's kernel, and ended in a nested page fault on the way to its handler.
+ */
+static bool host_in_the_vmcb(struct kt_vcpu *v)
+{
+	const struct kvm_run *run = v->run;
+
+	return kt_host_tcg() && run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
+	       run->internal.suberror == KVM_INTERNAL_ERROR_DELIVERY_EV && run->internal.data[1] == 0x400 &&
+	       kt_regs(v).rip >= 0xffffffff80000000 && kt_sregs(v).cr3 >= v->vm->size;
+}
+
 /* Ends the test: the exit that came, with what the run structure says of it. */
 static void other_exit(struct kt_vcpu *v, uint32_t want)
 {
 	struct kvm_run *run = v->run;
-	uint64_t rip = kt_regs(v).rip;
 	char more[160] = "";
 
-	/* No guest of these tests has code there. */
-	if (kt_host_tcg() && rip >= 0xffffffff80000000)
-		skip("QEMU's VMRUN came back with the host's registers as the guest's (Documentation/lab.md)");
+	if (host_in_the_vmcb(v))
+		skip("QEMU's VMRUN came back with the host's registers as the guest's");
 	if (run->exit_reason == KVM_EXIT_IO)
 		snprintf(more, sizeof(more), "port %#x", run->io.port);
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
@@ -197,8 +208,8 @@ static void other_exit(struct kt_vcpu *v, uint32_t want)
 	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		snprintf(more, sizeof(more), "suberror %u, %u data %#llx %#llx %#llx %#llx", run->internal.suberror, run->internal.ndata,
 			 run->internal.data[0], run->internal.data[1], run->internal.data[2], run->internal.data[3]);
-	need(false, "exit %s (%u), want %s; rip %#lx %s", kt_exit_name(run->exit_reason), run->exit_reason, kt_exit_name(want),
-	     rip, more);
+	need(false, "exit %s (%u), want %s; rip %#llx %s", kt_exit_name(run->exit_reason), run->exit_reason, kt_exit_name(want),
+	     kt_regs(v).rip, more);
 }
 
 void kt_run(struct kt_vcpu *v, uint32_t want)
