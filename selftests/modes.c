@@ -581,4 +581,38 @@ TEST(extended_control_register)
 	}
 }
 
+#define PML5	(TABLES32 + 0x2000)
+GUEST64(wide, "mov $0xff00001234, %rax; mov $0x0001000000060000, %rbx; mov %rax, (%rbx); mov 0x60000, %rcx; "
+	"mov $0x0001000020000010, %rsi; mov (%rsi), %eax; lea 8(%rbx), %rdi; movsl; mov 0x60008, %edx; hlt");
+/* RAM and a device behind addresses that four levels of tables do not reach; the string move is walked by software. */
+TEST(five_levels)
+{
+	struct kt_vcpu *v = kt_long_vcpu(false);
+	struct kvm_sregs s = kt_sregs(v);
+	struct kvm_translation t = { .linear_address = 0x0001000000061234 };
+	struct kvm_regs r;
+
+	if (!(kt_cpuid_leaf(kt_supported_cpuid(v->vm->kvm), 7, 0)->ecx >> 16 & 1))
+		skip("LA57 is not offered");
+	kt_guest_u64(v->vm, PML5) = kt_guest_u64(v->vm, PML5 + 8) = KT_TABLES | 7;
+	s.cr3 = PML5;
+	s.cr4 |= 1 << 12;
+	need_ok(ioctl(v->fd, KVM_SET_SREGS, &s));
+	need_ok(ioctl(v->fd, KVM_TRANSLATE, &t));
+	check_eq(t.valid, 1);
+	check_eq(t.physical_address, 0x61234);
+	kt_load(v->vm, wide);
+	for (int i = 0; i < 2; i++) {			/* MOV, then MOVS */
+		kt_run(v, KVM_EXIT_MMIO);
+		check_eq(v->run->mmio.phys_addr, 0x20000010);
+		check_eq(v->run->mmio.len, 4);
+		memcpy(v->run->mmio.data, i ? "\x78\x56\x34\x12" : "\x21\x43\x65\x07", 4);
+	}
+	kt_run(v, KVM_EXIT_HLT);
+	r = kt_regs(v);
+	check_eq(r.rcx, 0xff00001234);
+	check_eq(r.rax, 0x07654321);
+	check_eq(r.rdx, 0x12345678);
+}
+
 KT_CPU_MAIN
